@@ -1,0 +1,115 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// pebbleLog is Pebble's logger. Pebble takes it that Fatalf ends the process;
+// ours fails the store instead, so that what was acknowledged keeps being
+// served until the operator, or the caller of Commit, acts. Pebble's code
+// returns an error after it, and freezingFS keeps the disk as it was.
+type pebbleLog struct {
+	logger    *slog.Logger
+	committer *committer
+	errors    atomic.Uint64 // of the background, counted to log few of them
+}
+
+func newPebbleLog(logger *slog.Logger, c *committer) *pebbleLog {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	return &pebbleLog{logger: logger, committer: c}
+}
+
+func (l *pebbleLog) Infof(format string, args ...any) {
+	if l.logger.Enabled(context.Background(), slog.LevelDebug) {
+		l.logger.Debug("store engine", "text", fmt.Sprintf(format, args...))
+	}
+}
+
+func (l *pebbleLog) Errorf(format string, args ...any) {
+	l.logger.Error("store engine", "text", fmt.Sprintf(format, args...))
+}
+
+func (l *pebbleLog) Fatalf(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	first := l.committer.failure() == nil
+	_ = l.committer.fail(fmt.Errorf("engine: %s", text))
+	if first {
+		l.logger.Error("store failed, no more writes are taken", "text", text)
+	}
+}
+
+// backgroundError hears of failed flushes and compactions. Pebble repeats them
+// at once and without end (a full disk may get room), so only the errors whose
+// count is a power of two are logged.
+func (l *pebbleLog) backgroundError(err error) {
+	if n := l.errors.Add(1); n&(n-1) == 0 {
+		l.logger.Error("store engine: background work failed, it is tried again", "error", err, "times", n)
+	}
+}
+
+// freezingFS refuses to make, replace or remove files once the store has
+// failed: after a failed write Pebble's view of the disk may be wrong, and a
+// next start must find what is there, log files above all.
+type freezingFS struct {
+	vfs.FS
+	failure func() error
+}
+
+func (f *freezingFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := f.failure(); err != nil {
+		return nil, err
+	}
+	return f.FS.Create(name, c)
+}
+
+func (f *freezingFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	if err := f.failure(); err != nil {
+		return nil, err
+	}
+	return f.FS.OpenReadWrite(name, c, opts...)
+}
+
+func (f *freezingFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := f.failure(); err != nil {
+		return nil, err
+	}
+	return f.FS.ReuseForWrite(from, to, c)
+}
+
+func (f *freezingFS) Link(from, to string) error {
+	if err := f.failure(); err != nil {
+		return err
+	}
+	return f.FS.Link(from, to)
+}
+
+func (f *freezingFS) Rename(from, to string) error {
+	if err := f.failure(); err != nil {
+		return err
+	}
+	return f.FS.Rename(from, to)
+}
+
+func (f *freezingFS) Remove(name string) error {
+	if err := f.failure(); err != nil {
+		return err
+	}
+	return f.FS.Remove(name)
+}
+
+func (f *freezingFS) RemoveAll(name string) error {
+	if err := f.failure(); err != nil {
+		return err
+	}
+	return f.FS.RemoveAll(name)
+}
+
+// Unwrap implements vfs.FS.
+func (f *freezingFS) Unwrap() vfs.FS { return f.FS }
