@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"syscall"
 
@@ -67,14 +66,7 @@ var _ Store = (*pebbleStore)(nil)
 // OpenPebble opens the store in dir and makes it if there is none. The error is
 // ErrLocked when dir is in use.
 func OpenPebble(dir string, opt Options) (Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("store: %w", err)
-	}
-	// One spelling, since the lock within a process goes by the name.
-	dir, err := filepath.EvalSymlinks(dir)
-	if err == nil {
-		dir, err = filepath.Abs(dir)
-	}
+	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -83,6 +75,13 @@ func OpenPebble(dir string, opt Options) (Store, error) {
 	frozen := &freezingFS{FS: opt.fs, failure: s.committer.failure}
 	if frozen.FS == nil {
 		frozen.FS = vfs.Default
+	}
+	if err := frozen.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	// One spelling, since the lock within a process goes by the name.
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
 	}
 	if s.lock, err = lockDir(dir, frozen); err != nil {
 		return nil, err

@@ -1,0 +1,9 @@
+package store
+
+import "github.com/cockroachdb/pebble/v2/vfs"
+
+// WithFS makes OpenPebble use a file system of the test.
+func (o Options) WithFS(fs vfs.FS) Options {
+	o.fs = fs
+	return o
+}
