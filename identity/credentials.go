@@ -1,0 +1,207 @@
+package identity
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/sip"
+)
+
+const (
+	// maxAuthorizations bounds the Authorization header fields of one request:
+	// one for each realm on the way, so a handful.
+	maxAuthorizations = 16
+	// maxAuthorization bounds one of them; real ones have some 300 bytes.
+	maxAuthorization = 4096
+	// ncDigits: RFC 7616, 3.4: nc is eight digits.
+	ncDigits = 8
+
+	// clockSlack is how far the clock may have been set back, or differ among
+	// those who read it for us, before a nonce counts as not ours.
+	clockSlack = time.Second
+
+	qopAuth    = "auth"
+	qopAuthInt = "auth-int"
+	digest     = "digest"
+)
+
+var errCredentials = errors.New("identity: malformed credentials")
+
+// credentials picks, of several, those for the realm that we would challenge
+// with, else for another of our domains, and in an algorithm that we accept if
+// there are such. Credentials of other schemes and realms are not for us
+// (RFC 3261, 22.3). What is for Digest must be well-formed.
+func (a *Authenticator) credentials(req *sip.Message) (best sip.Credentials, found bool, err error) {
+	seen, rank := 0, 0
+	for i := range req.Headers {
+		h := &req.Headers[i]
+		if h.ID != sip.HeaderAuthorization || !isDigest(h.Value) {
+			continue
+		}
+		seen++
+		if seen > maxAuthorizations || len(h.Value) > maxAuthorization {
+			return best, false, errCredentials
+		}
+		c, err := sip.ParseCredentials(h.Value)
+		if err != nil {
+			return best, false, err
+		}
+		if r := a.rank(req, &c); r > rank {
+			best, rank = c, r
+		}
+	}
+	return best, rank > 0, nil
+}
+
+// rank says how welcome credentials are; 0: not for us.
+func (a *Authenticator) rank(req *sip.Message, c *sip.Credentials) int {
+	if !slices.Contains(a.dir.domains, c.Realm) {
+		return 0
+	}
+	rank := 1
+	if slices.Contains(a.algorithms, c.Algorithm) {
+		rank += 2
+		if strings.EqualFold(c.Realm, req.From.URI.Host) {
+			rank++
+		}
+	}
+	return rank
+}
+
+func isDigest(s string) bool {
+	return len(s) > len(digest) && strings.EqualFold(s[:len(digest)], digest) &&
+		(s[len(digest)] == ' ' || s[len(digest)] == '\t')
+}
+
+// verify checks credentials step by step. Up to the comparison of the responses
+// the steps do not depend on whether the user exists.
+func (a *Authenticator) verify(req *sip.Message, c sip.Credentials, src netip.Addr, now time.Time) Verdict {
+	once := c.QOP == ""
+	switch {
+	case once && !a.allowNoQOP:
+		return refuse(&a.stats.NoQOP, statusBadRequest, "Digest Without qop")
+	case !once && !wellFormed(&c):
+		return refuse(&a.stats.Malformed, statusBadRequest, "Malformed Authorization")
+	case !slices.Contains(a.algorithms, c.Algorithm), !sameTarget(c.URI, req.RequestURI):
+		a.stats.Wrong.Add(1)
+		return a.challenge(req, src, now, false)
+	}
+
+	user, ha1 := a.ha1(&c)
+	id, ours := a.nonces.open(c.Nonce, src)
+	want, err := a.digest(ha1, c, req.Method, req.Body)
+	if err != nil {
+		return refuse(&a.stats.Malformed, statusBadRequest, "Malformed Authorization")
+	}
+	if right := equalText(want, c.Response); !right || user == nil {
+		a.stats.Wrong.Add(1)
+		return a.challenge(req, src, now, false)
+	}
+
+	expired := now.Add(-a.life).UnixMilli()
+	switch {
+	case !ours, id.issued < expired, id.issued > now.Add(clockSlack).UnixMilli():
+		a.stats.Stale.Add(1)
+		return a.challenge(req, src, now, true)
+	case !a.used.use(id, c.NC, once, expired):
+		a.stats.Replayed.Add(1)
+		return a.challenge(req, src, now, true)
+	}
+	aor, ok := user.owns(&req.From)
+	if !ok {
+		// RFC 3261, 22.1: the credentials are good, but not for this From.
+		return refuse(&a.stats.Foreign, statusForbidden, "From Is Not Yours")
+	}
+	a.stats.Accepted.Add(1)
+	return Verdict{Principal: presence.NewPrincipal(aor, presence.MechanismDigest)}
+}
+
+// wellFormed checks what must be there with qop.
+// RFC 7616, 3.4: an improper parameter gets a 4xx.
+func wellFormed(c *sip.Credentials) bool {
+	if c.QOP != qopAuth && c.QOP != qopAuthInt || c.CNonce == "" || c.NC == 0 || len(c.NCText) != ncDigits {
+		return false
+	}
+	for i := range len(c.NCText) {
+		if ch := c.NCText[i]; (ch < '0' || ch > '9') && (ch|0x20 < 'a' || ch|0x20 > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// ha1 finds the user and HA1 that credentials call for. Without one, the decoy
+// makes the digest that follows cost the same.
+func (a *Authenticator) ha1(c *sip.Credentials) (*record, string) {
+	i := algorithmIndex(c.Algorithm)
+	r := a.dir.byName.get(nameKey{c.Realm, c.Username})
+	if r != nil {
+		if k := r.inRealm(c.Realm); k != nil && k.ha1[i] != "" {
+			return r, k.ha1[i]
+		}
+	}
+	return nil, a.decoys[i]
+}
+
+// owns reports whether from is an address-of-record of the user, and which one.
+func (r *record) owns(from *sip.NameAddr) (presence.AOR, bool) {
+	// Most clients write it as it is kept, which saves making it canonical.
+	for _, aor := range r.aors {
+		if string(aor) == from.RawURI {
+			return aor, true
+		}
+	}
+	aor, err := from.URI.AOR()
+	if err != nil {
+		return "", false
+	}
+	if i := slices.Index(r.aors, aor); i >= 0 {
+		return r.aors[i], true
+	}
+	return "", false
+}
+
+// sameTarget reports whether the digest's uri is for the Request-URI: the same
+// user at the same host. Port and parameters may differ, which proxies and
+// clients add and drop.
+// RFC 8760, 2.6, item 6: a request may be accepted though the two differ, since
+// a proxy may have forwarded it to another user; no client that we know needs
+// that, and a request moved to another presentity would pass.
+func sameTarget(uri, requestURI string) bool {
+	if uri == requestURI {
+		return true
+	}
+	u, err := sip.ParseURI(uri)
+	if err != nil {
+		return false
+	}
+	v, err := sip.ParseURI(requestURI)
+	if err != nil {
+		return false
+	}
+	if u.User == "" && v.User == "" {
+		return u.Host != "" && strings.EqualFold(u.Host, v.Host)
+	}
+	x, err := u.AOR()
+	if err != nil {
+		return false
+	}
+	y, err := v.AOR()
+	return err == nil && x == y
+}
+
+// equalText compares in a time that depends on the lengths alone.
+func equalText(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	var diff byte
+	for i := range len(a) {
+		diff |= a[i] ^ b[i]
+	}
+	return diff == 0
+}
