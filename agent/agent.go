@@ -1,0 +1,325 @@
+// Package agent is the presence agent (RFC 3856, 6): one shard's presentities,
+// their publications and rules, and the one way a piece of presence takes from
+// its sources to a watcher.
+package agent
+
+import (
+	"encoding/hex"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/tacit-presence/tacit/compose"
+	"github.com/tacit-presence/tacit/filter"
+	"github.com/tacit-presence/tacit/notifier"
+	"github.com/tacit-presence/tacit/pidf"
+	"github.com/tacit-presence/tacit/policy"
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/shard"
+	"github.com/tacit-presence/tacit/sip"
+	"github.com/tacit-presence/tacit/view"
+)
+
+const (
+	// defaultPublicationExpires is for a PUBLISH without Expires (pjsua sends none).
+	defaultPublicationExpires = time.Hour
+	// defaultSubscriptionExpires is the presence package's (RFC 3856, 6.4).
+	defaultSubscriptionExpires = time.Hour
+	// forgetAfter is how long a removed publication answers repetitions: 64*T1.
+	forgetAfter = 32 * time.Second
+	// maxClasses bounds the views kept of one presentity; past it they are made anew.
+	maxClasses = 1024
+)
+
+// Config is what a Shard needs.
+type Config struct {
+	ID              shard.ID
+	Composition     compose.Policy
+	Default         policy.Handling // for a watcher whom no rule names
+	Owner           func(presence.Presentity) []presence.AOR
+	MinExpires      time.Duration
+	MaxExpires      time.Duration
+	MaxPublications int
+	Notifier        notifier.Config // Shard, MinExpires and MaxExpires are filled in
+	Seed            [32]byte        // of entity-tags
+	Counters        *Counters
+}
+
+// Counters are shared by all shards.
+type Counters struct {
+	Published    atomic.Int64
+	BadDocuments atomic.Int64
+	Composed     atomic.Int64
+	Views        atomic.Int64
+}
+
+// Shard is one shard's state, a shard.Machine. Only its worker touches it.
+type Shard struct {
+	cfg      Config
+	table    *notifier.Table
+	presence *presencePackage
+	people   map[presence.Presentity]*presentity
+	rand     *rand.ChaCha8
+	last     uint64 // of tick
+	next     time.Time
+	fresh    bool // restored, not yet decided anew
+	scratch  []byte
+	sources  []compose.Publication
+}
+
+// presentity is all that is known of one presentity.
+type presentity struct {
+	notifier.Resource
+	pubs    []*publication // oldest first
+	rules   *policy.Rules  // nil: none
+	raw     compose.Raw
+	classes []class
+	next    time.Time // when the first publication runs out
+}
+
+// class is a set of watchers who may see the same.
+type class struct {
+	decision policy.Decision
+	filter   filter.Filter
+	entity   string
+	final    view.Final
+	rendered bool
+}
+
+// New makes an empty shard.
+func New(cfg Config) *Shard {
+	s := &Shard{cfg: cfg, people: map[presence.Presentity]*presentity{}, rand: rand.NewChaCha8(cfg.Seed)}
+	s.presence = &presencePackage{shard: s}
+	n := cfg.Notifier
+	n.Shard, n.MinExpires, n.MaxExpires = cfg.ID, cfg.MinExpires, cfg.MaxExpires
+	n.Packages = []notifier.Package{s.presence}
+	s.table = notifier.NewTable(n)
+	return s
+}
+
+// Step applies one event.
+func (s *Shard) Step(ev *shard.Event, now time.Time, out *shard.Batch) {
+	switch ev.Kind {
+	case shard.Request:
+		s.request(ev, now, out)
+	case shard.Response:
+		if tag, cseq, ok := notifier.ParseBranch(ev.Msg.TopVia.Branch); ok {
+			s.table.Response(ev, tag, cseq, now, out)
+		}
+	case shard.FlowGone:
+		s.table.FlowGone(ev.Flow, now, out)
+	case shard.FlowSeen:
+		s.table.FlowSeen(ev, now, out)
+	case shard.Tick:
+		s.tickAll(now, out)
+	}
+	s.table.Emptied(func(r *notifier.Resource) { s.drop(r.Owner.(*presentity)) })
+}
+
+func (s *Shard) request(ev *shard.Event, now time.Time, out *shard.Batch) {
+	switch ev.Msg.Method {
+	case sip.MethodPublish:
+		s.publish(ev, now, out)
+	case sip.MethodSubscribe:
+		if tag := ev.Msg.To.Tag(); tag != "" {
+			t, _ := notifier.ParseTag(tag) // an unknown one finds nothing
+			s.table.InDialog(ev, t, now, out)
+			return
+		}
+		p := s.presentity(ev.Presentity)
+		s.table.Subscribe(ev, &p.Resource, now, out)
+		s.drop(p)
+	default:
+		s.answer(ev, out, 405, "")
+	}
+}
+
+// Deadline is when a Tick is wanted.
+func (s *Shard) Deadline() time.Time {
+	d := s.table.Deadline()
+	if !s.next.IsZero() && (d.IsZero() || s.next.Before(d)) {
+		d = s.next
+	}
+	if s.fresh {
+		return time.Unix(0, 1)
+	}
+	return d
+}
+
+func (s *Shard) tickAll(now time.Time, out *shard.Batch) {
+	if s.fresh {
+		s.fresh = false
+		for _, p := range s.people {
+			s.table.Redecide(&p.Resource, now, out)
+		}
+	}
+	if !s.next.IsZero() && !s.next.After(now) {
+		s.next = time.Time{}
+		for _, p := range s.people {
+			if !p.next.IsZero() && !p.next.After(now) {
+				s.expirePublications(p, now, out)
+			} else {
+				s.arm(p)
+			}
+		}
+	}
+	s.table.Tick(now, out)
+}
+
+// arm notes when p's first publication runs out.
+func (s *Shard) arm(p *presentity) {
+	p.next = time.Time{}
+	for _, pub := range p.pubs {
+		if p.next.IsZero() || pub.expires.Before(p.next) {
+			p.next = pub.expires
+		}
+	}
+	if !p.next.IsZero() && (s.next.IsZero() || p.next.Before(s.next)) {
+		s.next = p.next
+	}
+}
+
+// presentity finds or makes the state of one presentity.
+func (s *Shard) presentity(id presence.Presentity) *presentity {
+	p := s.people[id]
+	if p == nil {
+		p = &presentity{}
+		p.Presentity, p.Owner = id, p
+		p.raw = s.cfg.Composition.Compose(id, nil)
+		s.people[id] = p
+	}
+	return p
+}
+
+// drop forgets a presentity of whom there is nothing left to know.
+func (s *Shard) drop(p *presentity) {
+	if len(p.pubs) == 0 && p.rules == nil && len(p.Subscribers()) == 0 && s.people[p.Presentity] == p {
+		delete(s.people, p.Presentity)
+	}
+}
+
+// changed composes anew and tells the watchers.
+func (s *Shard) changed(p *presentity, now time.Time, out *shard.Batch) {
+	s.compose(p)
+	s.table.Changed(&p.Resource, s.presence, now, out)
+}
+
+func (s *Shard) compose(p *presentity) {
+	s.sources = p.sources(s.sources)
+	p.raw = s.cfg.Composition.Compose(p.Presentity, s.sources)
+	clear(s.sources)
+	s.cfg.Counters.Composed.Add(1)
+	for i := range p.classes {
+		p.classes[i].rendered = false
+		p.classes[i].final = view.Final{}
+	}
+}
+
+// tell is the way of one piece of presence, a line a stage: composition has
+// been done for all watchers, the rest is done once for all of one class.
+func tell(p *presentity, c *class) view.Final {
+	candidate := policy.Apply(p.raw, c.decision)
+	filtered := filter.Apply(candidate, c.filter)
+	return view.Finish(filtered, p.Presentity, c.entity)
+}
+
+// presencePackage is the event package "presence" (RFC 3856, 6).
+type presencePackage struct{ shard *Shard }
+
+// Name is the package's name.
+func (*presencePackage) Name() presence.EventPackage { return "presence" }
+
+// Accepts lists the one format made today.
+func (*presencePackage) Accepts() []string { return []string{pidf.ContentType} }
+
+// DefaultExpires is an hour (RFC 3856, 6.4).
+func (*presencePackage) DefaultExpires() time.Duration { return defaultSubscriptionExpires }
+
+// Decide asks the presentity's rules.
+func (k *presencePackage) Decide(sub *notifier.Subscription, now time.Time) notifier.Grant {
+	p := sub.Resource.Owner.(*presentity)
+	facts := policy.Facts{Default: k.shard.cfg.Default}
+	for _, a := range k.shard.cfg.Owner(p.Presentity) {
+		facts.Owner = facts.Owner || a == sub.Watcher.AOR()
+	}
+	d := policy.Decide(p.rules, sub.Watcher, now, facts)
+	g := notifier.Grant{Class: p.class(d, sub.Entity)}
+	switch d.Handling {
+	case policy.Allow, policy.PoliteBlock:
+		g.State = notifier.Active
+	case policy.Confirm:
+		g.State = notifier.Pending
+	default:
+		g.State = notifier.Refused
+	}
+	g.Narrowed = d.Handling < policy.Allow
+	return g
+}
+
+// Render gives the view of the watcher's class.
+func (k *presencePackage) Render(sub *notifier.Subscription, _ time.Time) notifier.Body {
+	p := sub.Resource.Owner.(*presentity)
+	c := &p.classes[sub.Grant.Class]
+	if !c.rendered {
+		c.final, c.rendered = tell(p, c), true
+		k.shard.cfg.Counters.Views.Add(1)
+	}
+	return notifier.FromView(c.final)
+}
+
+// class finds or makes the class of watchers with that decision and entity.
+func (p *presentity) class(d policy.Decision, entity string) int32 {
+	for i := range p.classes {
+		c := &p.classes[i]
+		if c.decision.Handling == d.Handling && c.decision.Permissions == d.Permissions && c.entity == entity {
+			return int32(i)
+		}
+	}
+	p.classes = append(p.classes, class{decision: d, entity: entity})
+	return int32(len(p.classes) - 1)
+}
+
+// SetRules replaces a presentity's rules, stores them, and applies them to every
+// subscription that runs.
+func (s *Shard) SetRules(id presence.Presentity, rules *policy.Rules, now time.Time, out *shard.Batch) error {
+	p := s.presentity(id)
+	if err := s.putRules(p, rules, out); err != nil {
+		s.drop(p)
+		return err
+	}
+	p.rules = rules
+	s.table.Redecide(&p.Resource, now, out)
+	s.drop(p)
+	return nil
+}
+
+// answer sends an error response.
+func (s *Shard) answer(ev *shard.Event, out *shard.Batch, status int, reason string, headers ...sip.Header) {
+	out.Reply(ev, sip.Reply{Status: status, Reason: reason, ToTag: s.toTag(ev), Headers: headers})
+}
+
+// toTag is a tag for answers that make no dialog.
+func (s *Shard) toTag(ev *shard.Event) string {
+	if ev.Msg.To.Tag() != "" {
+		return ""
+	}
+	return s.random()
+}
+
+func (s *Shard) entityTag() presence.EntityTag { return presence.EntityTag(s.random()) }
+
+func (s *Shard) random() string {
+	var b [8]byte
+	n := s.rand.Uint64()
+	for i := range b {
+		b[i] = byte(n >> (8 * i))
+	}
+	return hex.EncodeToString(b[:])
+}
+
+// tick gives increasing numbers that go on increasing after a restart: the
+// time in nanoseconds, or one more than the last.
+func (s *Shard) tick(now time.Time) uint64 {
+	s.last = max(s.last+1, uint64(now.UnixNano()))
+	return s.last
+}

@@ -1,0 +1,260 @@
+package agent
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tacit-presence/tacit/compose"
+	"github.com/tacit-presence/tacit/notifier"
+	"github.com/tacit-presence/tacit/pidf"
+	"github.com/tacit-presence/tacit/policy"
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/shard"
+	"github.com/tacit-presence/tacit/sip"
+	"github.com/tacit-presence/tacit/store"
+)
+
+// publication is one source's event state (RFC 3903, 3).
+type publication struct {
+	tag      presence.EntityTag
+	serial   uint64 // names it for life
+	order    uint64 // of its last change, over all publications of the presentity
+	modified time.Time
+	expires  time.Time
+	request  uint64 // fingerprint of the PUBLISH that made, changed or removed it
+	source   presence.AOR
+	doc      *pidf.Document
+	body     string
+	removed  bool   // kept only to answer a repetition
+	key      []byte // in the store
+}
+
+// publicationRecord is a publication at rest.
+type publicationRecord struct {
+	Tag      presence.EntityTag `cbor:"1,keyasint"`
+	Order    uint64             `cbor:"2,keyasint"`
+	Modified int64              `cbor:"3,keyasint"` // Unix nanoseconds
+	Expires  int64              `cbor:"4,keyasint"` // Unix nanoseconds
+	Request  uint64             `cbor:"5,keyasint"`
+	Source   presence.AOR       `cbor:"6,keyasint"`
+	Body     string             `cbor:"7,keyasint,omitempty"`
+	Removed  bool               `cbor:"8,keyasint,omitempty"`
+}
+
+// KeyPublication and KeyRules are the first bytes of keys in the store.
+const (
+	KeyPublication = 'p'
+	KeyRules       = 'r'
+)
+
+func (s *Shard) publicationKey(p *presentity, serial uint64) []byte {
+	return store.Key(KeyPublication, byte(s.cfg.ID), string(p.Presentity), fmt.Sprintf("%016x", serial))
+}
+
+func (s *Shard) putPublication(p *presentity, pub *publication, out *shard.Batch) {
+	s.scratch = s.scratch[:0]
+	value, err := store.AppendEncode(s.scratch, &publicationRecord{
+		Tag: pub.tag, Order: pub.order, Modified: pub.modified.UnixNano(), Expires: pub.expires.UnixNano(),
+		Request: pub.request, Source: pub.source, Body: pub.body, Removed: pub.removed,
+	})
+	if err != nil {
+		panic("agent: a record of plain fields cannot fail to encode: " + err.Error())
+	}
+	s.scratch = value
+	if pub.key == nil {
+		pub.key = s.publicationKey(p, pub.serial)
+	}
+	out.Records.Put(pub.key, value)
+}
+
+// publish takes a PUBLISH by the steps of RFC 3903, 6. Step 1 (whose resource
+// is it) is done: ev.Presentity is one of ours.
+func (s *Shard) publish(ev *shard.Event, now time.Time, out *shard.Batch) {
+	m := ev.Msg
+	if err := policy.AllowSource(ev.Who, ev.Owner); err != nil {
+		s.answer(ev, out, 403, "")
+		return
+	}
+	// Step 2.
+	event, _ := m.Get(sip.HeaderEvent)
+	name, _ := sip.SplitParams(event)
+	if s.table.Package(presence.EventPackage(name)) == nil {
+		s.answer(ev, out, 489, "", s.table.AllowEvents())
+		return
+	}
+	p := s.presentity(ev.Presentity)
+	defer s.drop(p)
+	request := notifier.Fingerprint(m)
+	for _, pub := range p.pubs {
+		if pub.request == request {
+			s.published(ev, pub, now, out) // its first answer was lost
+			return
+		}
+	}
+	// Step 3.
+	match, conditional := m.Get(sip.HeaderSIPIfMatch)
+	var pub *publication
+	if conditional {
+		if match == "" || strings.ContainsAny(match, ", \t") {
+			s.answer(ev, out, 400, "SIP-If-Match Must Be One Entity-Tag")
+			return
+		}
+		if pub = p.find(presence.EntityTag(match)); pub == nil {
+			s.answer(ev, out, 412, "")
+			return
+		}
+	}
+	// Step 4.
+	expires, status := s.publicationExpires(m)
+	if status != 0 {
+		s.answer(ev, out, status, "", sip.Header{ID: sip.HeaderMinExpires, Value: notifier.Seconds(s.cfg.MinExpires)})
+		return
+	}
+	// Step 5.
+	var doc *pidf.Document
+	if expires > 0 || m.Body != "" && !conditional {
+		var bad bool
+		if doc, bad = s.document(ev, conditional, out); bad {
+			return
+		}
+	}
+	if pub == nil {
+		if len(p.pubs) >= s.cfg.MaxPublications {
+			s.answer(ev, out, 503, "Too Many Publications", sip.Header{ID: sip.HeaderRetryAfter, Value: "60"})
+			return
+		}
+		pub = &publication{serial: s.tick(now), source: ev.Who.AOR()}
+		p.pubs = append(p.pubs, pub)
+	}
+	s.apply(p, pub, doc, m.Body, request, expires, now, out)
+	// Step 6, after the state that it acknowledges.
+	s.published(ev, pub, now, out)
+	if doc != nil || expires == 0 {
+		s.changed(p, now, out)
+	}
+}
+
+// apply changes one publication and stores it.
+func (s *Shard) apply(p *presentity, pub *publication, doc *pidf.Document, body string, request uint64, expires time.Duration, now time.Time, out *shard.Batch) {
+	pub.tag = s.entityTag()
+	pub.request = request
+	pub.expires = now.Add(expires)
+	switch {
+	case expires == 0:
+		pub.removed, pub.doc, pub.body = true, nil, ""
+		pub.expires = now.Add(forgetAfter)
+	case doc != nil:
+		pub.doc, pub.body = doc, body
+		pub.modified, pub.order = now, s.tick(now)
+	}
+	s.putPublication(p, pub, out)
+	s.arm(p)
+}
+
+func (s *Shard) published(ev *shard.Event, pub *publication, now time.Time, out *shard.Batch) {
+	left := max(pub.expires.Sub(now), 0)
+	if pub.removed {
+		left = 0
+	}
+	s.cfg.Counters.Published.Add(1)
+	out.Reply(ev, sip.Reply{Status: 200, ToTag: s.toTag(ev), Headers: []sip.Header{
+		{ID: sip.HeaderSIPETag, Value: string(pub.tag)},
+		{ID: sip.HeaderExpires, Value: notifier.Seconds(left)},
+	}})
+}
+
+// publicationExpires reads the wanted duration; a status other than 0 refuses.
+func (s *Shard) publicationExpires(m *sip.Message) (time.Duration, int) {
+	expires := defaultPublicationExpires
+	if v, ok := m.Get(sip.HeaderExpires); ok {
+		n, err := sip.ParseUint32(v)
+		if err != nil {
+			return 0, 400
+		}
+		expires = time.Duration(n) * time.Second
+	}
+	if expires > 0 && expires < s.cfg.MinExpires {
+		return 0, 423
+	}
+	return min(expires, s.cfg.MaxExpires), 0
+}
+
+// document reads the body; bad means that the request has been answered.
+func (s *Shard) document(ev *shard.Event, conditional bool, out *shard.Batch) (doc *pidf.Document, bad bool) {
+	m := ev.Msg
+	if m.Body == "" {
+		if !conditional {
+			s.answer(ev, out, 400, "Initial Publication Without Body")
+			return nil, true
+		}
+		return nil, false // a refresh
+	}
+	contentType, _ := m.Get(sip.HeaderContentType)
+	contentType, _ = sip.SplitParams(contentType)
+	if !strings.EqualFold(contentType, pidf.ContentType) {
+		s.answer(ev, out, 415, "", sip.Header{ID: sip.HeaderAccept, Value: pidf.ContentType})
+		return nil, true
+	}
+	if enc, ok := m.Get(sip.HeaderContentEncoding); ok && !strings.EqualFold(enc, "identity") {
+		s.answer(ev, out, 415, "", sip.Header{Name: "Accept-Encoding", Value: "identity"}, sip.Header{ID: sip.HeaderAccept, Value: pidf.ContentType})
+		return nil, true
+	}
+	doc, err := pidf.Parse(m.Body)
+	if err != nil {
+		s.cfg.Counters.BadDocuments.Add(1)
+		s.answer(ev, out, 400, "Bad Presence Document", sip.Header{ID: sip.HeaderWarning, Value: `399 tacit "` + quoted(err.Error()) + `"`})
+		return nil, true
+	}
+	return doc, false
+}
+
+// quoted makes text fit for a quoted-string.
+func quoted(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+			return '\''
+		}
+		return r
+	}, text[:min(len(text), 200)])
+}
+
+// expirePublications drops what has run out.
+func (s *Shard) expirePublications(p *presentity, now time.Time, out *shard.Batch) {
+	kept, lost := p.pubs[:0], false
+	for _, pub := range p.pubs {
+		if pub.expires.After(now) {
+			kept = append(kept, pub)
+			continue
+		}
+		lost = lost || !pub.removed
+		out.Records.Delete(s.publicationKey(p, pub.serial))
+	}
+	clear(p.pubs[len(kept):])
+	p.pubs = kept
+	s.arm(p)
+	if lost {
+		s.changed(p, now, out)
+	}
+	s.drop(p)
+}
+
+func (p *presentity) find(tag presence.EntityTag) *publication {
+	for _, pub := range p.pubs {
+		if pub.tag == tag && !pub.removed {
+			return pub
+		}
+	}
+	return nil
+}
+
+// sources lists the live publications for composition.
+func (p *presentity) sources(buf []compose.Publication) []compose.Publication {
+	buf = buf[:0]
+	for _, pub := range p.pubs {
+		if !pub.removed {
+			buf = append(buf, compose.Publication{Serial: pub.serial, Modified: pub.modified, Order: pub.order, Doc: pub.doc})
+		}
+	}
+	return buf
+}

@@ -1,0 +1,164 @@
+package agent
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/tacit-presence/tacit/notifier"
+	"github.com/tacit-presence/tacit/pidf"
+	"github.com/tacit-presence/tacit/policy"
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/shard"
+	"github.com/tacit-presence/tacit/store"
+)
+
+func (s *Shard) rulesKey(p *presentity) []byte {
+	return store.Key(KeyRules, byte(s.cfg.ID), string(p.Presentity))
+}
+
+func (s *Shard) putRules(p *presentity, rules *policy.Rules, out *shard.Batch) error {
+	if rules == nil {
+		out.Records.Delete(s.rulesKey(p))
+		return nil
+	}
+	value, err := store.Encode(rules)
+	if err != nil {
+		return fmt.Errorf("rules of %s: %w", p.Presentity, err)
+	}
+	out.Records.Put(s.rulesKey(p), value)
+	return nil
+}
+
+// Restore reads a shard's records: all of them before the first Step.
+func (s *Shard) Restore(st store.Store, now time.Time) error {
+	id := byte(s.cfg.ID)
+	if err := st.Scan(store.Key(KeyRules, id), s.restoreRules); err != nil {
+		return err
+	}
+	err := st.Scan(store.Key(KeyPublication, id), func(key, value []byte) error {
+		return s.restorePublication(key, value)
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range s.people {
+		s.arm(p)
+		s.compose(p)
+	}
+	s.fresh = true
+	resource := func(id presence.Presentity) *notifier.Resource { return &s.presentity(id).Resource }
+	return st.Scan(store.Key(notifier.KeyKind, id), func(key, value []byte) error {
+		return s.table.Restore(key, value, resource, now)
+	})
+}
+
+func (s *Shard) restoreRules(key, value []byte) error {
+	parts, err := store.KeyParts(key)
+	if err != nil || len(parts) != 1 {
+		return fmt.Errorf("rules record: malformed key %x", key)
+	}
+	var rules policy.Rules
+	if err := store.Decode(value, &rules); err != nil {
+		return fmt.Errorf("rules of %s: %w", parts[0], err)
+	}
+	s.presentity(presence.Presentity(parts[0])).rules = &rules
+	return nil
+}
+
+func (s *Shard) restorePublication(key, value []byte) error {
+	parts, err := store.KeyParts(key)
+	if err != nil || len(parts) != 2 {
+		return fmt.Errorf("publication record: malformed key %x", key)
+	}
+	serial, err := strconv.ParseUint(parts[1], 16, 64)
+	if err != nil {
+		return fmt.Errorf("publication record: malformed key %x", key)
+	}
+	var r publicationRecord
+	if err := store.Decode(value, &r); err != nil {
+		return fmt.Errorf("publication of %s: %w", parts[0], err)
+	}
+	pub := &publication{
+		tag: r.Tag, serial: serial, order: r.Order, modified: time.Unix(0, r.Modified),
+		expires: time.Unix(0, r.Expires), request: r.Request, source: r.Source, body: r.Body, removed: r.Removed,
+	}
+	if !r.Removed {
+		if pub.doc, err = pidf.Parse(r.Body); err != nil {
+			return fmt.Errorf("publication of %s: %w", parts[0], err)
+		}
+	}
+	s.last = max(s.last, pub.order, pub.serial)
+	p := s.presentity(presence.Presentity(parts[0]))
+	p.pubs = append(p.pubs, pub)
+	return nil
+}
+
+// Rules returns a presentity's rules, nil if it has none. They must not be changed.
+func (s *Shard) Rules(id presence.Presentity) *policy.Rules {
+	if p := s.people[id]; p != nil {
+		return p.rules
+	}
+	return nil
+}
+
+// Publication is a live publication as an operator sees it.
+type Publication struct {
+	Tag               presence.EntityTag
+	Presentity        presence.Presentity
+	Modified, Expires time.Time
+	Size              int // bytes of its document
+}
+
+// Publications lists the live publications of one presentity, or of all when id
+// is empty.
+func (s *Shard) Publications(id presence.Presentity) []Publication {
+	var list []Publication
+	for _, p := range s.people {
+		if id != "" && p.Presentity != id {
+			continue
+		}
+		for _, pub := range p.pubs {
+			if !pub.removed {
+				list = append(list, Publication{pub.tag, p.Presentity, pub.modified, pub.expires, len(pub.body)})
+			}
+		}
+	}
+	return list
+}
+
+// EndPublication removes the publication with that entity-tag; false: there is none.
+func (s *Shard) EndPublication(tag presence.EntityTag, now time.Time, out *shard.Batch) bool {
+	for _, p := range s.people {
+		if pub := p.find(tag); pub != nil {
+			pub.expires = now
+			s.expirePublications(p, now, out)
+			return true
+		}
+	}
+	return false
+}
+
+// Subscriptions calls fn for each live subscription to one presentity, or to
+// all when id is empty.
+func (s *Shard) Subscriptions(id presence.Presentity, fn func(*notifier.Subscription)) {
+	for _, p := range s.people {
+		if id != "" && p.Presentity != id {
+			continue
+		}
+		for _, sub := range p.Subscribers() {
+			fn(sub)
+		}
+	}
+}
+
+// EndSubscription ends the one with that tag as RFC 6665, 4.1.3 names it:
+// deactivated, so that its watcher may subscribe anew. False: there is none.
+func (s *Shard) EndSubscription(tag notifier.Tag, now time.Time, out *shard.Batch) bool {
+	sub := s.table.Find(tag)
+	if sub == nil || sub.State() == notifier.Terminated {
+		return false
+	}
+	s.table.End(sub, "deactivated", now, out)
+	return true
+}

@@ -1,0 +1,283 @@
+package notifier
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/tacit-presence/tacit/shard"
+	"github.com/tacit-presence/tacit/sip"
+)
+
+// Changed says that the resource's state has changed: each of its active
+// subscriptions of package p is told, at once or when the rate allows.
+func (t *Table) Changed(r *Resource, p Package, now time.Time, out *shard.Batch) {
+	at := now.UnixNano()
+	for _, s := range r.subs {
+		if s.Package == p && s.state == Active {
+			s.dirty = true
+			t.flush(s, at, out)
+		}
+	}
+}
+
+// Decided applies a new decision on one subscription (RFC 5025, 3.2.1: what each
+// change of sub-handling does to a subscription that runs).
+func (t *Table) Decided(s *Subscription, g Grant, now time.Time, out *shard.Batch) {
+	old := s.Grant
+	s.Grant = g
+	if s.state == Terminated || g == old {
+		return
+	}
+	if g.State == Refused {
+		t.end(s, "rejected", now, out)
+		return
+	}
+	s.dirty = true
+	if g.State != s.state {
+		// RFC 6446, 5.2: a change of state is not held back.
+		s.state, s.force = g.State, true
+		t.put(s, out)
+	}
+	if g.Narrowed {
+		s.force = true
+	}
+	t.flush(s, now.UnixNano(), out)
+}
+
+// End ends a subscription with a NOTIFY that says why (RFC 6665, 4.1.3).
+func (t *Table) End(s *Subscription, reason string, now time.Time, out *shard.Batch) {
+	if s.state != Terminated {
+		t.end(s, reason, now, out)
+	}
+}
+
+// end tells the watcher that it is over, if it can be told, and keeps the tag
+// and its record until repetitions of the request that ended it have died out.
+func (t *Table) end(s *Subscription, reason string, now time.Time, out *shard.Batch) {
+	s.state, s.reason = Terminated, reason
+	s.forget = now.Add(forgetAfter).UnixNano()
+	t.unlink(s)
+	if !s.fetch {
+		t.put(s, out)
+	}
+	if s.detached {
+		t.arm(s)
+		return
+	}
+	s.dirty, s.force = true, true
+	t.flush(s, now.UnixNano(), out)
+}
+
+// flush sends what is due, and sets the timer for what is not yet.
+func (t *Table) flush(s *Subscription, now int64, out *shard.Batch) {
+	if s.dirty && !s.detached && (s.force || !s.pending && now >= s.earliest(t.cfg.MinInterval)) {
+		t.notify(s, now, out)
+	}
+	t.arm(s)
+}
+
+// earliest is when an ordinary NOTIFY may go.
+func (s *Subscription) earliest(minInterval time.Duration) int64 {
+	if s.lastNotify == 0 {
+		return s.quiet
+	}
+	return max(s.lastNotify+int64(minInterval), s.quiet)
+}
+
+// arm sets s's one timer to the earliest of all it waits for.
+func (t *Table) arm(s *Subscription) {
+	at := s.expires
+	if s.state == Terminated {
+		at = s.forget
+	}
+	if s.pending {
+		if next := s.tx.Next.UnixNano(); next < at {
+			at = next
+		}
+	} else if s.dirty && !s.detached {
+		at = min(at, s.earliest(t.cfg.MinInterval))
+	}
+	t.timers.set(s, at)
+}
+
+// Tick does what has come due.
+func (t *Table) Tick(now time.Time, out *shard.Batch) {
+	at := now.UnixNano()
+	for next := t.timers.next(); next != 0 && next <= at; next = t.timers.next() {
+		s := t.timers.heap[0]
+		switch {
+		case s.state == Terminated && s.forget <= at:
+			t.forget(s, out)
+			continue
+		case s.state != Terminated && s.expires <= at:
+			t.end(s, "timeout", now, out)
+			continue
+		case s.pending && s.tx.Next.UnixNano() <= at:
+			t.retransmit(s, now, out)
+		}
+		if _, alive := t.subs[s.Tag]; alive {
+			t.flush(s, at, out)
+		}
+	}
+}
+
+func (t *Table) retransmit(s *Subscription, now time.Time, out *shard.Batch) {
+	switch s.tx.Tick(now, t.cfg.Timers) {
+	case sip.ClientRetransmit:
+		t.cfg.Counters.Retransmitted.Add(1)
+		t.write(s, out)
+	case sip.ClientTimeout:
+		// RFC 6665, 4.2.2: a NOTIFY that times out ends the subscription.
+		t.cfg.Counters.TimedOut.Add(1)
+		t.remove(s, now, out)
+	}
+}
+
+// remove ends s without a word: its watcher has said, or shown, that it is gone.
+func (t *Table) remove(s *Subscription, now time.Time, out *shard.Batch) {
+	s.pending, s.dirty = false, false
+	if s.state == Terminated {
+		t.arm(s)
+		return
+	}
+	s.state, s.forget = Terminated, now.UnixNano()
+	t.forget(s, out)
+}
+
+// notify sends the state as it is now.
+func (t *Table) notify(s *Subscription, now int64, out *shard.Batch) {
+	var body Body
+	// A final NOTIFY that answers a SUBSCRIBE carries the state once more; one
+	// that says rejected or expired has nothing to tell.
+	if s.state == Active || s.state == Terminated && s.Grant.State == Active && (s.fetch || s.expires <= now) {
+		body = s.Package.Render(s, time.Unix(0, now))
+	}
+	if !s.force && s.lastNotify != 0 && body.sum == s.lastSum && s.state == s.lastState {
+		s.dirty = false // the change is not one that this watcher may see
+		return
+	}
+	s.dirty, s.force = false, false
+	s.cseq++
+	if s.cseq >= s.mark && !s.fetch && s.state != Terminated {
+		s.mark = s.cseq + markStep
+		t.put(s, out)
+	}
+	s.pending = true
+	s.lastNotify, s.lastSum, s.lastState = now, body.sum, s.state
+	s.sentState, s.sentBody = s.state, body
+	s.sentLeft = 0
+	if s.state != Terminated {
+		s.sentLeft = uint32((max(s.expires-now, 0) + int64(time.Second) - 1) / int64(time.Second))
+	}
+	s.tx.Start(time.Unix(0, now), s.flow.Transport.Reliable(), t.cfg.Timers)
+	t.cfg.Counters.Notified.Add(1)
+	t.write(s, out)
+}
+
+// write builds the NOTIFY last sent, anew from its parts, so that nothing of it
+// has to be kept for retransmission.
+func (t *Table) write(s *Subscription, out *shard.Batch) {
+	b := out.Buffer()
+	b = append(b, "NOTIFY "...)
+	b = append(b, s.target...)
+	b = append(b, " SIP/2.0\r\nVia: SIP/2.0/"...)
+	b = append(b, s.flow.Transport.String()...)
+	b = append(b, ' ')
+	b = append(b, t.cfg.Addresses.SentBy(s.flow)...)
+	b = append(b, ";branch="+branchPrefix...)
+	b = appendTag(b, s.Tag)
+	b = append(b, '.')
+	b = strconv.AppendUint(b, uint64(s.cseq), 10)
+	b = append(b, ";rport\r\nMax-Forwards: 70\r\n"...)
+	b = append(b, s.fixed...)
+	b = append(b, "Contact: "...)
+	b = append(b, t.cfg.Addresses.Contact(s.flow)...)
+	b = append(b, "\r\nCSeq: "...)
+	b = strconv.AppendUint(b, uint64(s.cseq), 10)
+	b = append(b, " NOTIFY\r\nSubscription-State: "...)
+	b = append(b, s.sentState.String()...)
+	if s.sentState == Terminated {
+		b = append(b, ";reason="...)
+		b = append(b, s.reason...)
+	} else {
+		b = append(b, ";expires="...)
+		b = strconv.AppendUint(b, uint64(s.sentLeft), 10)
+	}
+	if s.sentBody.text != "" {
+		b = append(b, "\r\nContent-Type: "...)
+		b = append(b, s.sentBody.contentType...)
+	}
+	b = append(b, "\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len(s.sentBody.text)), 10)
+	b = append(b, "\r\n\r\n"...)
+	b = append(b, s.sentBody.text...)
+	out.Add(shard.Send{Flow: s.flow, ID: t.cfg.Shard, Dial: s.dial, SwitchTCP: s.switchTCP}, b)
+}
+
+func appendTag(b []byte, t Tag) []byte {
+	const digits = "0123456789abcdef"
+	for _, c := range t {
+		b = append(b, digits[c>>4], digits[c&15])
+	}
+	return b
+}
+
+// Response takes the answer to a NOTIFY.
+func (t *Table) Response(ev *shard.Event, tag Tag, cseq uint32, now time.Time, out *shard.Batch) {
+	s := t.subs[tag]
+	if s == nil || !s.pending || cseq != s.cseq {
+		t.cfg.Counters.StrayResponses.Add(1)
+		return
+	}
+	status := ev.Msg.Status
+	if status < 200 {
+		s.tx.Provisional(now, t.cfg.Timers)
+		t.arm(s)
+		return
+	}
+	s.pending = false
+	s.tx = sip.ClientTx{}
+	s.sentBody = Body{}
+	switch {
+	case status < 300:
+		t.cfg.Counters.Answered.Add(1)
+	case endsSubscription(status):
+		t.cfg.Counters.Failed.Add(1)
+		t.remove(s, now, out)
+		return
+	default:
+		t.cfg.Counters.Failed.Add(1)
+		t.postpone(s, ev.Msg, now)
+	}
+	t.flush(s, now.UnixNano(), out)
+}
+
+// endsSubscription lists the codes of RFC 6665, 4.2.2 exactly.
+func endsSubscription(status int) bool {
+	switch status {
+	case 404, 405, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 604:
+		return true
+	}
+	return false
+}
+
+// postpone keeps a subscription whose watcher could not take the NOTIFY just
+// now; if it says when, it is told again then.
+func (t *Table) postpone(s *Subscription, m *sip.Message, now time.Time) {
+	v, ok := m.Get(sip.HeaderRetryAfter)
+	if !ok || m.Status != 500 && m.Status != 503 && m.Status != 480 {
+		return
+	}
+	v, _ = sip.SplitParams(v)
+	digits := 0
+	for digits < len(v) && '0' <= v[digits] && v[digits] <= '9' {
+		digits++
+	}
+	n, err := sip.ParseUint32(v[:digits])
+	if err != nil {
+		return
+	}
+	s.quiet = now.Add(min(time.Duration(n)*time.Second, maxRetryAfter)).UnixNano()
+	s.dirty = true
+	s.lastSum++ // what it refused is not what it was told
+}

@@ -1,0 +1,91 @@
+// Package notifier is the notifier's side of RFC 6665 for every event package:
+// subscriptions, their dialogs, rate, CSeq, transactions and records. It is a
+// pure machine; an event package decides and renders, and only bodies made by a
+// package's last stage can be sent.
+package notifier
+
+import (
+	"time"
+
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/sip"
+	"github.com/tacit-presence/tacit/view"
+)
+
+// State is what an event package makes of a subscription.
+type State uint8
+
+// The states, the zero value being the refusal (default deny).
+const (
+	Refused State = iota
+	Pending
+	Active
+	Terminated
+)
+
+// String gives the substate-value of RFC 6665, 8.4; a refusal has none.
+func (s State) String() string {
+	return [...]string{"refused", "pending", "active", "terminated"}[s]
+}
+
+// Grant is an event package's decision on one subscription.
+type Grant struct {
+	State State
+	// Class names what the watcher may see: subscriptions to one resource with
+	// equal Class get the same body. Its meaning is the event package's.
+	Class int32
+	// Narrowed says that the watcher may see less than before: the next NOTIFY
+	// does not wait for the rate floor.
+	Narrowed bool
+}
+
+// Body is what a NOTIFY may carry. It has no public constructor but From...,
+// one for each event package's last stage.
+type Body struct {
+	contentType string
+	text        string
+	sum         uint64
+}
+
+// FromView makes the body of a presence NOTIFY.
+func FromView(f view.Final) Body {
+	if f.None() {
+		return Body{}
+	}
+	return Body{contentType: f.ContentType(), text: f.Body(), sum: f.Sum()}
+}
+
+// Package is one event package (RFC 6665, 7.2).
+type Package interface {
+	Name() presence.EventPackage
+	// Accepts lists the body types it renders, its default first.
+	Accepts() []string
+	// DefaultExpires is the duration of a subscription that asks for none.
+	DefaultExpires() time.Duration
+	// Decide says what the watcher may have now.
+	Decide(s *Subscription, now time.Time) Grant
+	// Render gives the body for an active subscription.
+	Render(s *Subscription, now time.Time) Body
+}
+
+// Resource is what can be subscribed to: the packages' own state of one
+// presentity embeds it.
+type Resource struct {
+	Presentity presence.Presentity
+	Owner      any             // the state that embeds it
+	subs       []*Subscription // of every event package
+}
+
+// Subscribers returns the live subscriptions; the slice is the Resource's own.
+func (r *Resource) Subscribers() []*Subscription { return r.subs }
+
+// Addresses tells how this server is reached: what stands in Via and Contact.
+type Addresses interface {
+	// SentBy is the HOST:PORT of Via for messages that leave by f.
+	SentBy(f sip.Flow) string
+	// Contact is the Contact header field's value for f: a GRUU (RFC 6665, 4.5.1).
+	Contact(f sip.Flow) string
+	// MayDial reports whether a Contact's or Record-Route's address may be
+	// connected to although no request came from there.
+	MayDial(f sip.Flow) bool
+}

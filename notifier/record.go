@@ -1,0 +1,117 @@
+package notifier
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/tacit-presence/tacit/identity"
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/shard"
+	"github.com/tacit-presence/tacit/sip"
+	"github.com/tacit-presence/tacit/store"
+)
+
+// KeyKind is the first byte of a subscription's key in the store.
+const KeyKind = 's'
+
+// recoveryRate is how many NOTIFYs a second a restarted server sends of itself,
+// over all shards.
+const recoveryRate = 5000
+
+// Record is a subscription at rest. Fields are only ever added.
+type Record struct {
+	Presentity presence.Presentity `cbor:"1,keyasint"`
+	Watcher    presence.AOR        `cbor:"2,keyasint"`
+	Mechanism  presence.Mechanism  `cbor:"3,keyasint"`
+	Entity     string              `cbor:"4,keyasint"`
+	Event      string              `cbor:"5,keyasint"`
+	EventID    string              `cbor:"6,keyasint,omitempty"`
+	State      State               `cbor:"7,keyasint"`
+	Reason     string              `cbor:"8,keyasint,omitempty"`
+	Target     string              `cbor:"9,keyasint"`
+	Fixed      string              `cbor:"10,keyasint"`
+	Transport  sip.Transport       `cbor:"11,keyasint"`
+	Local      string              `cbor:"12,keyasint"`
+	Remote     string              `cbor:"13,keyasint"`
+	Dial       bool                `cbor:"14,keyasint,omitempty"`
+	SwitchTCP  bool                `cbor:"15,keyasint,omitempty"`
+	Peer       uint64              `cbor:"16,keyasint"`
+	Expires    int64               `cbor:"17,keyasint"` // Unix nanoseconds
+	Request    uint64              `cbor:"18,keyasint"`
+	First      uint64              `cbor:"19,keyasint"`
+	RemoteSeq  uint32              `cbor:"20,keyasint"`
+	Mark       uint32              `cbor:"21,keyasint"`
+	Forget     int64               `cbor:"22,keyasint,omitempty"`
+}
+
+func (t *Table) key(s *Subscription) []byte {
+	return store.Key(KeyKind, byte(t.cfg.Shard), string(s.Tag[:]))
+}
+
+// put stores s with the batch.
+func (t *Table) put(s *Subscription, out *shard.Batch) {
+	value, err := store.Encode(&Record{
+		Presentity: s.Resource.Presentity, Watcher: s.Watcher.AOR(), Mechanism: s.Watcher.Mechanism(),
+		Entity: s.Entity, Event: string(s.Package.Name()), EventID: s.EventID,
+		State: s.state, Reason: s.reason, Target: s.target, Fixed: s.fixed,
+		Transport: s.flow.Transport, Local: s.flow.Local.String(), Remote: s.flow.Remote.String(),
+		Dial: s.dial, SwitchTCP: s.switchTCP, Peer: s.peer, Expires: s.expires,
+		Request: s.request, First: s.first, RemoteSeq: s.remoteSeq, Mark: s.mark, Forget: s.forget,
+	})
+	if err != nil {
+		panic("notifier: a record of plain fields cannot fail to encode: " + err.Error())
+	}
+	out.Records.Put(t.key(s), value)
+}
+
+// Restore takes a record back into the table. resource finds or makes the state
+// of a presentity. What can be reached is told the newest state by itself, the
+// n-th one after n/recoveryRate seconds.
+func (t *Table) Restore(key, value []byte, resource func(presence.Presentity) *Resource, now time.Time) error {
+	var r Record
+	if err := store.Decode(value, &r); err != nil {
+		return fmt.Errorf("subscription record: %w", err)
+	}
+	parts, err := store.KeyParts(key)
+	if err != nil || len(parts) != 1 || len(parts[0]) != len(Tag{}) {
+		return fmt.Errorf("subscription record: malformed key %x", key)
+	}
+	p := t.Package(presence.EventPackage(r.Event))
+	if p == nil {
+		return fmt.Errorf("subscription record: unknown event package %q", r.Event)
+	}
+	s := &Subscription{
+		Resource: resource(r.Presentity), Watcher: identity.RestorePrincipal(r.Watcher, r.Mechanism),
+		Entity: r.Entity, Package: p, EventID: r.EventID, state: r.State, reason: r.Reason,
+		target: r.Target, fixed: r.Fixed, dial: r.Dial, switchTCP: r.SwitchTCP, peer: r.Peer,
+		expires: r.Expires, request: r.Request, first: r.First, remoteSeq: r.RemoteSeq,
+		cseq: r.Mark, mark: r.Mark, forget: r.Forget, index: -1,
+	}
+	copy(s.Tag[:], parts[0])
+	s.flow.Transport = r.Transport
+	s.flow.Local, _ = netip.ParseAddrPort(r.Local)
+	s.flow.Remote, _ = netip.ParseAddrPort(r.Remote)
+	if s.state == Terminated {
+		t.subs[s.Tag] = s
+		t.timers.set(s, s.forget)
+		return nil
+	}
+	s.Grant = Grant{State: s.state}
+	t.add(s)
+	if s.flow.Transport.Reliable() && !s.dial {
+		t.detach(s)
+	}
+	s.dirty = true
+	s.quiet = now.Add(time.Duration(len(t.subs)-1) * shard.Count * time.Second / recoveryRate).UnixNano()
+	t.timers.set(s, min(s.quiet, s.expires))
+	return nil
+}
+
+// Redecide asks the packages anew about every subscription: after Restore, and
+// when the resource's rules have changed.
+func (t *Table) Redecide(r *Resource, now time.Time, out *shard.Batch) {
+	for _, s := range append([]*Subscription(nil), r.subs...) {
+		t.Decided(s, s.Package.Decide(s, now), now, out)
+	}
+}

@@ -1,0 +1,365 @@
+package notifier
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/shard"
+	"github.com/tacit-presence/tacit/sip"
+)
+
+// ask is what a SUBSCRIBE asks for.
+type ask struct {
+	pkg     Package
+	eventID string
+	expires time.Duration
+	target  string
+}
+
+// refusal is an error answer to a request.
+type refusal struct {
+	status  int
+	reason  string
+	headers []sip.Header
+}
+
+// Subscribe takes a SUBSCRIBE outside any dialog (RFC 6665, 4.2.1.1).
+func (t *Table) Subscribe(ev *shard.Event, res *Resource, now time.Time, out *shard.Batch) {
+	a, no := t.read(ev.Msg)
+	if no != nil {
+		t.refuse(ev, no, out)
+		return
+	}
+	tag := t.tag(ev)
+	if s := t.subs[tag]; s != nil {
+		t.again(ev, s, a, now, out)
+		return
+	}
+	s := &Subscription{
+		Tag: tag, Resource: res, Watcher: ev.Who, Package: a.pkg, EventID: strings.Clone(a.eventID),
+		Entity: res.entity(ev.Msg.RequestURI), peer: peerKey(ev.Msg.CallID, ev.Msg.From.Tag()),
+		first: Fingerprint(ev.Msg), fetch: a.expires == 0, index: -1,
+	}
+	s.Grant = a.pkg.Decide(s, now)
+	if s.Grant.State == Refused {
+		t.refuse(ev, &refusal{status: 403}, out)
+		return
+	}
+	if t.cfg.MaxPer > 0 && res.count(ev.Who.AOR(), a.pkg) >= t.cfg.MaxPer {
+		t.refuse(ev, &refusal{status: 503, reason: "Too Many Subscriptions", headers: []sip.Header{{ID: sip.HeaderRetryAfter, Value: "60"}}}, out)
+		return
+	}
+	if no := t.dialog(s, ev, a); no != nil {
+		t.refuse(ev, no, out)
+		return
+	}
+	s.state, s.expires, s.request = s.Grant.State, now.Add(a.expires).UnixNano(), s.first
+	t.add(s)
+	t.cfg.Counters.Accepted.Add(1)
+	t.accept(ev, s, a.expires, out)
+	if s.fetch {
+		// A repeated fetch after a restart must not fall behind in CSeq.
+		s.cseq = uint32(now.Unix()) & 0x7fffffff
+		t.end(s, "timeout", now, out)
+		return
+	}
+	s.mark = markStep
+	t.put(s, out)
+	s.dirty, s.force = true, true
+	t.flush(s, now.UnixNano(), out)
+}
+
+// InDialog takes a SUBSCRIBE with a To tag: refresh or unsubscribe (RFC 6665,
+// 4.2.1.4).
+func (t *Table) InDialog(ev *shard.Event, tag Tag, now time.Time, out *shard.Batch) {
+	s := t.subs[tag]
+	if s == nil || s.peer != peerKey(ev.Msg.CallID, ev.Msg.From.Tag()) || s.Watcher.AOR() != ev.Who.AOR() {
+		t.refuse(ev, &refusal{status: 481}, out)
+		return
+	}
+	a, no := t.read(ev.Msg)
+	if no != nil {
+		t.refuse(ev, no, out)
+		return
+	}
+	if a.pkg != s.Package || a.eventID != s.EventID {
+		t.refuse(ev, &refusal{status: 403, reason: "Dialog Sharing Is Not Supported"}, out) // RFC 6665, 4.5.2
+		return
+	}
+	print := Fingerprint(ev.Msg)
+	if s.state == Terminated {
+		if print == s.request { // the 200 to the request that ended it was lost
+			t.accept(ev, s, 0, out)
+			return
+		}
+		t.refuse(ev, &refusal{status: 481}, out)
+		return
+	}
+	if ev.Msg.CSeq.Seq < s.remoteSeq || ev.Msg.CSeq.Seq == s.remoteSeq && print != s.request {
+		t.refuse(ev, &refusal{status: 500, reason: "CSeq Out Of Order"}, out) // RFC 3261, 12.2.2
+		return
+	}
+	t.refresh(ev, s, a, now, out)
+}
+
+// again takes the repetition of a dialog's first SUBSCRIBE.
+func (t *Table) again(ev *shard.Event, s *Subscription, a ask, now time.Time, out *shard.Batch) {
+	if s.state == Terminated || s.fetch {
+		t.accept(ev, s, 0, out)
+		return
+	}
+	t.refresh(ev, s, a, now, out)
+}
+
+func (t *Table) refresh(ev *shard.Event, s *Subscription, a ask, now time.Time, out *shard.Batch) {
+	if no := t.dialog(s, ev, a); no != nil {
+		t.refuse(ev, no, out)
+		return
+	}
+	s.request = Fingerprint(ev.Msg)
+	s.expires = now.Add(a.expires).UnixNano()
+	t.cfg.Counters.Refreshed.Add(1)
+	t.accept(ev, s, a.expires, out)
+	if a.expires == 0 {
+		t.end(s, "timeout", now, out)
+		return
+	}
+	if s.mark <= s.cseq+markStep/2 {
+		s.mark = s.cseq + markStep
+	}
+	t.put(s, out)
+	s.dirty, s.force = true, true
+	t.flush(s, now.UnixNano(), out)
+}
+
+// read checks the parts of a SUBSCRIBE that do not depend on the resource.
+func (t *Table) read(m *sip.Message) (a ask, no *refusal) {
+	event, _ := m.Get(sip.HeaderEvent)
+	name, params := sip.SplitParams(event)
+	if a.pkg = t.Package(presence.EventPackage(name)); a.pkg == nil {
+		return a, &refusal{status: 489, headers: []sip.Header{t.AllowEvents()}}
+	}
+	a.eventID, _ = sip.HeaderParam(params, "id")
+	if no := acceptable(m, a.pkg.Accepts()); no != nil {
+		return a, no
+	}
+	if m.Body != "" {
+		return a, &refusal{status: 415, headers: []sip.Header{{ID: sip.HeaderAccept, Value: ""}}}
+	}
+	a.expires = a.pkg.DefaultExpires()
+	if v, ok := m.Get(sip.HeaderExpires); ok {
+		n, err := sip.ParseUint32(v)
+		if err != nil {
+			return a, &refusal{status: 400, reason: "Malformed Expires"}
+		}
+		a.expires = time.Duration(n) * time.Second
+	}
+	if a.expires > 0 && a.expires < t.cfg.MinExpires {
+		return a, &refusal{status: 423, headers: []sip.Header{{ID: sip.HeaderMinExpires, Value: Seconds(t.cfg.MinExpires)}}}
+	}
+	a.expires = min(a.expires, t.cfg.MaxExpires)
+	for v := range m.Values(sip.HeaderContact) {
+		c, err := sip.ParseNameAddr(v)
+		if err != nil || c.URI.Scheme != "sip" && c.URI.Scheme != "sips" {
+			return a, &refusal{status: 400, reason: "Contact Must Be a SIP URI"}
+		}
+		a.target = c.RawURI
+		return a, nil
+	}
+	return a, &refusal{status: 400, reason: "Missing Contact"}
+}
+
+// AllowEvents is the header field that names the packages (RFC 6665, 8.2.2).
+func (t *Table) AllowEvents() sip.Header {
+	var names []string
+	for _, p := range t.cfg.Packages {
+		names = append(names, string(p.Name()))
+	}
+	return sip.Header{ID: sip.HeaderAllowEvents, Value: strings.Join(names, ", ")}
+}
+
+// acceptable answers 406 to an Accept that lists nothing the package renders.
+func acceptable(m *sip.Message, types []string) *refusal {
+	listed := false
+	for v := range m.Values(sip.HeaderAccept) {
+		if v == "" {
+			continue
+		}
+		listed = true
+		name, params := sip.SplitParams(v)
+		if q, ok := sip.HeaderParam(params, "q"); ok && strings.Trim(q, "0.") == "" {
+			continue
+		}
+		name = strings.ToLower(strings.ReplaceAll(name, " ", ""))
+		for _, ours := range types {
+			group, _, _ := strings.Cut(ours, "/")
+			if name == ours || name == "*/*" || name == group+"/*" {
+				return nil
+			}
+		}
+	}
+	if !listed {
+		return nil
+	}
+	return &refusal{status: 406, headers: []sip.Header{{ID: sip.HeaderAccept, Value: strings.Join(types, ", ")}}}
+}
+
+// dialog takes the dialog's state from a SUBSCRIBE: the first one, or one that
+// refreshes the target (RFC 3261, 12.1.1 and 12.2.2).
+func (t *Table) dialog(s *Subscription, ev *shard.Event, a ask) *refusal {
+	m := ev.Msg
+	if s.fixed == "" {
+		d, err := sip.DialogFromRequest(m, s.Tag.String())
+		if err != nil {
+			return &refusal{status: 400, reason: "Malformed Dialog"}
+		}
+		uri, routes := d.NextHop()
+		var b []byte
+		b = append(b, uri...)
+		for _, r := range routes {
+			b = sip.AppendHeader(b, "Route", r)
+		}
+		to, _ := m.Get(sip.HeaderTo)
+		from, _ := m.Get(sip.HeaderFrom)
+		b = sip.AppendHeader(b, "From", to+";tag="+s.Tag.String())
+		b = sip.AppendHeader(b, "To", from)
+		b = sip.AppendHeader(b, "Call-ID", m.CallID)
+		event := string(a.pkg.Name())
+		if a.eventID != "" {
+			event += ";id=" + a.eventID
+		}
+		b = sip.AppendHeader(b, "Event", event)
+		all := string(b)
+		s.target, s.fixed = all[:len(uri)], all[len(uri):]
+	} else if !strings.HasPrefix(s.fixed, "Route:") && s.target != a.target {
+		s.target = strings.Clone(a.target)
+	} else if strings.HasPrefix(s.fixed, "Route:") {
+		s.retarget(a.target)
+	}
+	s.remoteSeq = m.CSeq.Seq
+	t.attach(s, ev.Flow)
+	t.route(s)
+	return nil
+}
+
+// retarget changes the remote target of a dialog with a route set. With a
+// strict router first, the target stands last in Route (RFC 3261, 12.2.1.1).
+func (s *Subscription) retarget(target string) {
+	first, _, _ := strings.Cut(s.fixed, "\r\n")
+	if _, v, ok := strings.Cut(first, ":"); ok {
+		if n, err := sip.ParseNameAddr(strings.TrimSpace(v)); err == nil {
+			if _, loose := n.URI.Param("lr"); loose && s.target != target {
+				s.target = strings.Clone(target)
+			}
+		}
+	}
+}
+
+// route chooses the way to the watcher: the way its request came, unless the
+// next hop that it names lies in a configured range (never an address only
+// because a message names it).
+func (t *Table) route(s *Subscription) {
+	hop := s.target
+	if first, _, _ := strings.Cut(s.fixed, "\r\n"); strings.HasPrefix(first, "Route:") {
+		if n, err := sip.ParseNameAddr(strings.TrimSpace(first[len("Route:"):])); err == nil {
+			hop = n.RawURI
+		}
+	}
+	s.dial, s.switchTCP = false, false
+	u, err := sip.ParseURI(hop)
+	if err != nil {
+		return
+	}
+	transport, named := u.Param("transport")
+	s.switchTCP = s.flow.Transport == sip.TransportUDP && !named && u.Scheme == "sip"
+	to, ok := hopFlow(u, transport, s.flow)
+	if !ok || to.Remote == s.flow.Remote || !t.cfg.Addresses.MayDial(to) {
+		return
+	}
+	s.dial = true
+	if s.flow.Conn == 0 || to.Transport == sip.TransportUDP {
+		t.attach(s, to)
+	}
+}
+
+// hopFlow is the flow to a URI whose host is an IP address.
+func hopFlow(u sip.URI, transport string, from sip.Flow) (sip.Flow, bool) {
+	ip, err := netip.ParseAddr(strings.Trim(u.Host, "[]"))
+	if err != nil {
+		return sip.Flow{}, false
+	}
+	f := sip.Flow{Transport: sip.TransportUDP, Local: from.Local}
+	if transport != "" {
+		if f.Transport, _ = sip.ParseTransport(transport); f.Transport == sip.TransportNone {
+			return sip.Flow{}, false
+		}
+	} else if from.Transport != sip.TransportUDP {
+		f.Transport = from.Transport
+	}
+	if u.Scheme == "sips" {
+		f.Transport = sip.TransportTLS
+	}
+	port := u.Port
+	if port == 0 {
+		port = 5060
+		if f.Transport == sip.TransportTLS {
+			port = 5061
+		}
+	}
+	f.Remote = netip.AddrPortFrom(ip, port)
+	return f, true
+}
+
+// accept answers 200 (RFC 6665, 4.2.1.1).
+func (t *Table) accept(ev *shard.Event, s *Subscription, left time.Duration, out *shard.Batch) {
+	headers := make([]sip.Header, 0, 4)
+	for _, h := range ev.Msg.Headers {
+		if h.ID == sip.HeaderRecordRoute {
+			headers = append(headers, sip.Header{ID: h.ID, Value: h.Value})
+		}
+	}
+	headers = append(headers,
+		sip.Header{ID: sip.HeaderContact, Value: t.cfg.Addresses.Contact(ev.Flow)},
+		sip.Header{ID: sip.HeaderExpires, Value: Seconds(left)})
+	out.Reply(ev, sip.Reply{Status: 200, ToTag: s.Tag.String(), Headers: headers})
+}
+
+func (t *Table) refuse(ev *shard.Event, no *refusal, out *shard.Batch) {
+	t.cfg.Counters.Refused.Add(1)
+	tag := t.tag(ev)
+	out.Reply(ev, sip.Reply{Status: no.status, Reason: no.reason, ToTag: tag.String(), Headers: no.headers})
+}
+
+// Seconds writes a duration as delta-seconds (RFC 3261, 25.1), rounded up.
+func Seconds(d time.Duration) string {
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
+}
+
+// entity returns the URI the watcher asked for, without parameters, sharing one
+// string among those who asked for the same.
+func (r *Resource) entity(requestURI string) string {
+	e := requestURI
+	if u, err := sip.ParseURI(requestURI); err == nil {
+		u.Params, u.Headers, u.Password = "", "", ""
+		e = u.String()
+	}
+	for _, s := range r.subs {
+		if s.Entity == e {
+			return s.Entity
+		}
+		break // the first one stands for most
+	}
+	return e
+}
+
+func (r *Resource) count(w presence.AOR, p Package) (n int) {
+	for _, s := range r.subs {
+		if s.Package == p && s.Watcher.AOR() == w {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,136 @@
+package notifier
+
+import (
+	"encoding/hex"
+	"hash/fnv"
+	"time"
+
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/shard"
+	"github.com/tacit-presence/tacit/sip"
+)
+
+// Tag is our side's dialog tag: the shard's number and 88 bits that only the
+// dialog's two ends know. It also carries our branches, so an answer finds its
+// shard and its subscription without a global map.
+type Tag [12]byte
+
+// tagLen is the length of a Tag as text.
+const tagLen = 2 * len(Tag{})
+
+// String gives the form on the wire.
+func (t Tag) String() string { return hex.EncodeToString(t[:]) }
+
+// Shard is where the dialog lives.
+func (t Tag) Shard() shard.ID { return shard.ID(t[0]) }
+
+// ParseTag reads a To tag; ok is false for a tag that we never gave out.
+func ParseTag(s string) (t Tag, ok bool) {
+	if len(s) != tagLen {
+		return t, false
+	}
+	for i := range t {
+		hi, lo := nibble(s[2*i]), nibble(s[2*i+1])
+		if hi > 15 || lo > 15 {
+			return t, false
+		}
+		t[i] = hi<<4 | lo
+	}
+	return t, true
+}
+
+func nibble(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 255
+}
+
+// branchPrefix begins each branch of ours: the magic cookie of RFC 3261,
+// 8.1.1.7, then Tag, a point and the CSeq number.
+const branchPrefix = "z9hG4bK"
+
+// ParseBranch reads the branch of a NOTIFY of ours back from its answer.
+func ParseBranch(s string) (t Tag, cseq uint32, ok bool) {
+	if len(s) < len(branchPrefix)+tagLen+2 || s[:len(branchPrefix)] != branchPrefix || s[len(branchPrefix)+tagLen] != '.' {
+		return t, 0, false
+	}
+	t, ok = ParseTag(s[len(branchPrefix) : len(branchPrefix)+tagLen])
+	if !ok {
+		return t, 0, false
+	}
+	n, err := sip.ParseUint32(s[len(branchPrefix)+tagLen+1:])
+	return t, n, err == nil
+}
+
+// Subscription is one subscription and its dialog. There may be hundreds of
+// thousands, so times are Unix nanoseconds and what every NOTIFY repeats is
+// kept once, ready-made.
+type Subscription struct {
+	Tag      Tag
+	Resource *Resource
+	Watcher  presence.Principal
+	Entity   string // the URI the watcher asked for, without parameters
+	Package  Package
+	Grant    Grant
+	EventID  string
+
+	state     State // what the watcher has been told, or will be with the NOTIFY that is due
+	reason    string
+	target    string // Request-URI of our requests
+	fixed     string // Route, From, To, Call-ID and Event lines, each with CRLF
+	flow      sip.Flow
+	peer      uint64 // hash of Call-ID and remote tag
+	expires   int64
+	request   uint64 // fingerprint of the request that made or last changed it
+	first     uint64 // fingerprint of the SUBSCRIBE that made it
+	remoteSeq uint32
+	cseq      uint32 // of the last NOTIFY
+	mark      uint32 // no CSeq at or above this was used before it was stored
+
+	tx         sip.ClientTx
+	pending    bool  // a NOTIFY is out and unanswered
+	sentState  State // its Subscription-State, to build it again
+	sentLeft   uint32
+	sentBody   Body
+	dirty      bool // there is something newer than the last NOTIFY
+	force      bool // send even if the body is as before, and now
+	detached   bool // its connection is gone
+	dial       bool // flow may be dialled
+	switchTCP  bool
+	fetch      bool  // never stored
+	quiet      int64 // no NOTIFY before (Retry-After)
+	lastNotify int64
+	lastSum    uint64
+	lastState  State
+	forget     int64 // terminated: when the record and the tag may go
+
+	index int // in Resource.subs
+	timer timerSlot
+}
+
+// State is the subscription's state.
+func (s *Subscription) State() State { return s.state }
+
+// Expires is when it ends unless refreshed.
+func (s *Subscription) Expires() time.Time { return time.Unix(0, s.expires) }
+
+// Target is the watcher's Contact URI.
+func (s *Subscription) Target() string { return s.target }
+
+// Flow is the way NOTIFYs take; alive is false when its connection is gone.
+func (s *Subscription) Flow() (f sip.Flow, alive bool) { return s.flow, !s.detached }
+
+// peerKey hashes the dialog's identifiers of the remote side: an answer to "is
+// this request of that dialog" for which the strings need not be kept. The tag,
+// which only the two ends know, is what protects.
+func peerKey(callID, remoteTag string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(callID))
+	h.Write([]byte{0})
+	h.Write([]byte(remoteTag))
+	return h.Sum64()
+}

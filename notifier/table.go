@@ -1,0 +1,307 @@
+package notifier
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash/fnv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/shard"
+	"github.com/tacit-presence/tacit/sip"
+)
+
+const (
+	// forgetAfter is how long an ended subscription answers repetitions of the
+	// request that ended it: 64*T1, RFC 3261's longest retransmission.
+	forgetAfter = 32 * time.Second
+	// markStep is how far the stored CSeq runs ahead of the used one: a restart
+	// skips at most so many numbers, a record is written once in so many NOTIFYs.
+	markStep = 1024
+	// maxRetryAfter bounds what a watcher's 503 can postpone.
+	maxRetryAfter = 10 * time.Minute
+)
+
+// Config is what a Table needs.
+type Config struct {
+	Shard       shard.ID
+	Packages    []Package
+	Addresses   Addresses
+	MinInterval time.Duration // least time between two NOTIFYs of one subscription (RFC 3856, 6.10)
+	MinExpires  time.Duration // shorter requests get 423
+	MaxExpires  time.Duration // longer ones are shortened
+	MaxPer      int           // subscriptions of one watcher to one resource
+	Secret      []byte        // keys the dialog tags; the same after a restart
+	Timers      sip.Timers
+	Counters    *Counters
+	Waiting     *Waiting
+}
+
+// Counters are shared by all shards.
+type Counters struct {
+	Subscriptions  atomic.Int64 // live now
+	Accepted       atomic.Int64
+	Refreshed      atomic.Int64
+	Refused        atomic.Int64
+	Notified       atomic.Int64
+	Retransmitted  atomic.Int64
+	Answered       atomic.Int64
+	Failed         atomic.Int64 // final answers other than 2xx
+	TimedOut       atomic.Int64
+	Ended          atomic.Int64
+	StrayResponses atomic.Int64
+}
+
+// Table holds a shard's subscriptions.
+type Table struct {
+	cfg    Config
+	subs   map[Tag]*Subscription
+	byConn map[uint64][]*Subscription
+	timers timers
+	empty  []*Resource
+}
+
+// NewTable makes an empty one.
+func NewTable(cfg Config) *Table {
+	return &Table{cfg: cfg, subs: map[Tag]*Subscription{}, byConn: map[uint64][]*Subscription{}}
+}
+
+// Deadline is when Tick wants to be called; zero: never.
+func (t *Table) Deadline() time.Time {
+	if at := t.timers.next(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
+}
+
+// Find returns the subscription with that tag, or nil.
+func (t *Table) Find(tag Tag) *Subscription { return t.subs[tag] }
+
+// Package returns the event package of that name, or nil.
+func (t *Table) Package(name presence.EventPackage) Package {
+	for _, p := range t.cfg.Packages {
+		if p.Name() == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// tag derives the dialog's tag from the request that makes it, so that its
+// repetition, even after a restart or for a fetch, names the same dialog.
+func (t *Table) tag(ev *shard.Event) Tag {
+	m := ev.Msg
+	mac := hmac.New(sha256.New, t.cfg.Secret)
+	for _, s := range [...]string{string(ev.Presentity), string(ev.Who.AOR()), m.CallID, m.From.Tag()} {
+		var n [4]byte
+		binary.BigEndian.PutUint32(n[:], uint32(len(s)))
+		mac.Write(n[:])
+		mac.Write([]byte(s))
+	}
+	var seq [4]byte
+	binary.BigEndian.PutUint32(seq[:], m.CSeq.Seq)
+	mac.Write(seq[:])
+	event, _ := m.Get(sip.HeaderEvent)
+	mac.Write([]byte(event))
+	var tag Tag
+	copy(tag[1:], mac.Sum(nil))
+	tag[0] = byte(t.cfg.Shard)
+	return tag
+}
+
+// Fingerprint tells whether a request is the one seen before: Call-ID, CSeq,
+// From tag and body. (The body, since one client's Call-IDs and tags begin anew
+// at each start.)
+func Fingerprint(m *sip.Message) uint64 {
+	h := fnv.New64a()
+	for _, s := range [...]string{m.CallID, m.From.Tag(), string(m.CSeq.Method), m.Body} {
+		h.Write([]byte(s))
+		h.Write([]byte{0})
+	}
+	var seq [4]byte
+	binary.BigEndian.PutUint32(seq[:], m.CSeq.Seq)
+	h.Write(seq[:])
+	return h.Sum64()
+}
+
+// Emptied calls fn for each resource that has lost its last subscription since
+// the last call.
+func (t *Table) Emptied(fn func(*Resource)) {
+	for i, r := range t.empty {
+		t.empty[i] = nil
+		fn(r)
+	}
+	t.empty = t.empty[:0]
+}
+
+func (t *Table) add(s *Subscription) {
+	t.subs[s.Tag] = s
+	s.index = len(s.Resource.subs)
+	s.Resource.subs = append(s.Resource.subs, s)
+	t.bind(s)
+	t.cfg.Counters.Subscriptions.Add(1)
+}
+
+// unlink takes s from its resource; its tag and timer stay.
+func (t *Table) unlink(s *Subscription) {
+	if s.index < 0 {
+		return
+	}
+	subs := s.Resource.subs
+	last := subs[len(subs)-1]
+	subs[s.index] = last
+	last.index = s.index
+	subs[len(subs)-1] = nil
+	s.Resource.subs = subs[:len(subs)-1]
+	s.index = -1
+	if len(s.Resource.subs) == 0 {
+		t.empty = append(t.empty, s.Resource)
+	}
+	t.cfg.Counters.Subscriptions.Add(-1)
+	t.cfg.Counters.Ended.Add(1)
+}
+
+// forget removes the last trace of s, its record too.
+func (t *Table) forget(s *Subscription, out *shard.Batch) {
+	t.unlink(s)
+	t.unbind(s)
+	t.timers.remove(s)
+	delete(t.subs, s.Tag)
+	if !s.fetch {
+		out.Records.Delete(t.key(s))
+	}
+}
+
+// bind enters s under its connection.
+func (t *Table) bind(s *Subscription) {
+	if c := s.flow.Conn; c != 0 {
+		t.byConn[c] = append(t.byConn[c], s)
+	}
+}
+
+func (t *Table) unbind(s *Subscription) {
+	list := t.byConn[s.flow.Conn]
+	for i, other := range list {
+		if other == s {
+			list[i] = list[len(list)-1]
+			list[len(list)-1] = nil
+			list = list[:len(list)-1]
+			if len(list) == 0 {
+				delete(t.byConn, s.flow.Conn)
+			} else {
+				t.byConn[s.flow.Conn] = list
+			}
+			return
+		}
+	}
+}
+
+// FlowGone detaches the subscriptions of a connection that has ended: they wait
+// for their watcher's next request, or are reached by dialling where that is
+// allowed.
+func (t *Table) FlowGone(f sip.Flow, now time.Time, out *shard.Batch) {
+	list := t.byConn[f.Conn]
+	delete(t.byConn, f.Conn)
+	for _, s := range list {
+		s.flow.Conn = 0
+		s.dirty = s.dirty || s.pending
+		s.pending = false
+		s.tx = sip.ClientTx{}
+		if s.dial {
+			t.flush(s, now.UnixNano(), out)
+			continue
+		}
+		t.detach(s)
+		t.arm(s)
+	}
+}
+
+func (t *Table) detach(s *Subscription) {
+	s.detached = true
+	t.cfg.Waiting.Add(s.Watcher.AOR(), t.cfg.Shard)
+}
+
+// FlowSeen gives the way back to those subscriptions of a watcher that lost it,
+// if the request it came with names the same Contact.
+func (t *Table) FlowSeen(ev *shard.Event, now time.Time, out *shard.Batch) {
+	contact, err := sip.ParseURI(ev.Contact)
+	if err != nil {
+		return
+	}
+	left := false
+	for _, s := range t.subs {
+		if !s.detached || s.state == Terminated || s.Watcher.AOR() != ev.Who.AOR() {
+			continue
+		}
+		target, err := sip.ParseURI(s.target)
+		if err != nil || s.flow.Transport != ev.Flow.Transport ||
+			contact.User != target.User || contact.Host != target.Host || contact.Port != target.Port {
+			left = true
+			continue
+		}
+		t.attach(s, ev.Flow)
+		s.dirty = true
+		t.flush(s, now.UnixNano(), out)
+	}
+	if left {
+		t.cfg.Waiting.Add(ev.Who.AOR(), t.cfg.Shard)
+	}
+}
+
+// attach makes f the way to the watcher.
+func (t *Table) attach(s *Subscription, f sip.Flow) {
+	t.unbind(s)
+	s.flow = f
+	s.detached = false
+	t.bind(s)
+}
+
+// Waiting remembers which shards hold subscriptions that lost their connection,
+// by watcher, so that the watcher's next request can be told to just those. Safe
+// for concurrent use.
+type Waiting struct {
+	some atomic.Int64
+	mu   sync.Mutex
+	by   map[presence.AOR]*[shard.Count / 64]uint64
+}
+
+// Add notes that a subscription of w in shard id waits.
+func (w *Waiting) Add(a presence.AOR, id shard.ID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.by == nil {
+		w.by = map[presence.AOR]*[shard.Count / 64]uint64{}
+	}
+	set := w.by[a]
+	if set == nil {
+		set = new([shard.Count / 64]uint64)
+		w.by[a] = set
+		w.some.Add(1)
+	}
+	set[id/64] |= 1 << (id % 64)
+}
+
+// Take returns the shards noted for w and forgets them.
+func (w *Waiting) Take(a presence.AOR) []shard.ID {
+	if w.some.Load() == 0 {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	set := w.by[a]
+	if set == nil {
+		return nil
+	}
+	delete(w.by, a)
+	w.some.Add(-1)
+	var ids []shard.ID
+	for i := range shard.Count {
+		if set[i/64]&(1<<(i%64)) != 0 {
+			ids = append(ids, shard.ID(i))
+		}
+	}
+	return ids
+}

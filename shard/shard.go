@@ -1,0 +1,131 @@
+// Package shard is the frame in which all state of presentities lives: 256
+// shards, each a pure state machine changed by one goroutine at a time, whose
+// effects come out as batches of records and of messages that leave only after
+// the records are durable.
+package shard
+
+import (
+	"time"
+
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/sip"
+	"github.com/tacit-presence/tacit/store"
+)
+
+// Count is the number of shards: enough that a cluster of tens of nodes can be
+// balanced, few enough that scanning them all is nothing.
+const Count = 256
+
+// ID is a shard's number.
+type ID uint8
+
+// Of returns the shard that owns a presentity: FNV-1a over its name, so that it
+// is the same in every process and version.
+func Of(p presence.Presentity) ID {
+	const offset, prime = 2166136261, 16777619
+	h := uint32(offset)
+	for i := 0; i < len(p); i++ {
+		h = (h ^ uint32(p[i])) * prime
+	}
+	return ID(h ^ h>>8 ^ h>>16 ^ h>>24)
+}
+
+// Kind tells events apart.
+type Kind uint8
+
+// The kinds of event.
+const (
+	// Request is a SIP request, identified and admitted by gate.
+	Request Kind = iota
+	// Response answers a request that this shard sent.
+	Response
+	// FlowGone says that Flow's connection has ended.
+	FlowGone
+	// FlowSeen says that Who, reachable at Contact, has just been heard on Flow:
+	// what waits for it can go out.
+	FlowSeen
+	// Call runs Do inside the shard, with the shard's machine.
+	Call
+	// Tick says that the machine's deadline has come.
+	Tick
+)
+
+// Event is what a machine can be told.
+type Event struct {
+	Kind Kind
+	ID   ID
+	Msg  *sip.Message // Request and Response; valid during Step only, its strings for ever
+	Flow sip.Flow
+	Tx   sip.TxKey // Request: the server transaction to answer
+
+	Who        presence.Principal  // Request, FlowSeen
+	Presentity presence.Presentity // Request outside a dialog: whom it is about
+	Owner      []presence.AOR      // and all addresses-of-record of that presentity
+	Contact    string              // FlowSeen: the Contact URI
+
+	Do func(m Machine, now time.Time, out *Batch) // Call
+}
+
+// Machine is one shard's state. It has no goroutine, no clock and no socket.
+type Machine interface {
+	// Step applies one event. All effects go to out.
+	Step(ev *Event, now time.Time, out *Batch)
+	// Deadline is when the machine wants a Tick; zero: never.
+	Deadline() time.Time
+}
+
+// Send is one message to be sent once the batch it stands in is durable.
+type Send struct {
+	Flow      sip.Flow
+	Tx        sip.TxKey // an answer: its server transaction
+	Answer    bool
+	Dial      bool // a connection to Flow.Remote may be opened
+	SwitchTCP bool // the peer takes TCP if the message is too large for UDP
+	ID        ID   // the shard that sends
+	from, to  int
+}
+
+// Batch is the outcome of one or several steps: records first, then messages.
+// It is reused; nothing given to it is kept after it was released.
+type Batch struct {
+	Records store.Batch
+	Sends   []Send
+
+	buf    []byte
+	after  []func()
+	commit bool
+}
+
+// Buffer returns the arena to append a message to; Answer or Request takes what
+// was appended.
+func (b *Batch) Buffer() []byte { return b.buf }
+
+// Add queues the message that buf has more than Buffer() had.
+func (b *Batch) Add(s Send, buf []byte) {
+	s.from, s.to = len(b.buf), len(buf)
+	b.buf = buf
+	b.Sends = append(b.Sends, s)
+}
+
+// Message returns the bytes of s.
+func (b *Batch) Message(s *Send) []byte { return b.buf[s.from:s.to] }
+
+// After has fn called when the batch is durable and its messages are sent.
+func (b *Batch) After(fn func()) { b.after = append(b.after, fn) }
+
+// Reset empties b and keeps its memory.
+func (b *Batch) Reset() {
+	b.Records.Reset()
+	clear(b.Sends)
+	b.Sends = b.Sends[:0]
+	b.buf = b.buf[:0]
+	clear(b.after)
+	b.after = b.after[:0]
+	b.commit = false
+}
+
+// Reply queues the answer to the request in ev.
+func (b *Batch) Reply(ev *Event, r sip.Reply) {
+	r.Source = ev.Flow.Remote
+	b.Add(Send{Flow: ev.Flow, Tx: ev.Tx, Answer: true, ID: ev.ID}, sip.AppendResponse(b.buf, ev.Msg, r))
+}
