@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,6 +16,11 @@ import (
 
 func (s *Shard) rulesKey(p *presentity) []byte {
 	return store.Key(KeyRules, byte(s.cfg.ID), string(p.Presentity))
+}
+
+// StoreRules stores rules that take effect when the shard is next restored.
+func (s *Shard) StoreRules(id presence.Presentity, rules *policy.Rules, out *shard.Batch) error {
+	return s.putRules(s.presentity(id), rules, out)
 }
 
 func (s *Shard) putRules(p *presentity, rules *policy.Rules, out *shard.Batch) error {
@@ -54,7 +60,7 @@ func (s *Shard) Restore(st store.Store, now time.Time) error {
 }
 
 func (s *Shard) restoreRules(key, value []byte) error {
-	parts, err := store.KeyParts(key)
+	_, _, parts, err := store.KeyParts(key)
 	if err != nil || len(parts) != 1 {
 		return fmt.Errorf("rules record: malformed key %x", key)
 	}
@@ -67,7 +73,7 @@ func (s *Shard) restoreRules(key, value []byte) error {
 }
 
 func (s *Shard) restorePublication(key, value []byte) error {
-	parts, err := store.KeyParts(key)
+	_, _, parts, err := store.KeyParts(key)
 	if err != nil || len(parts) != 2 {
 		return fmt.Errorf("publication record: malformed key %x", key)
 	}
@@ -161,4 +167,44 @@ func (s *Shard) EndSubscription(tag notifier.Tag, now time.Time, out *shard.Batc
 	}
 	s.table.End(sub, "deactivated", now, out)
 	return true
+}
+
+// RemovePresentity ends all that is kept of a presentity that is no more.
+func (s *Shard) RemovePresentity(id presence.Presentity, now time.Time, out *shard.Batch) {
+	p := s.people[id]
+	if p == nil {
+		return
+	}
+	for _, sub := range slices.Clone(p.Subscribers()) {
+		s.table.End(sub, "noresource", now, out)
+	}
+	for _, pub := range p.pubs {
+		out.Records.Delete(s.publicationKey(p, pub.serial))
+	}
+	p.pubs = nil
+	if p.rules != nil {
+		out.Records.Delete(s.rulesKey(p))
+		p.rules = nil
+	}
+	s.drop(p)
+}
+
+// RemoveWatcher ends the subscriptions of a watcher that is no more.
+func (s *Shard) RemoveWatcher(a presence.AOR, now time.Time, out *shard.Batch) {
+	for _, p := range s.people {
+		for _, sub := range slices.Clone(p.Subscribers()) {
+			if sub.Watcher.AOR() == a {
+				s.table.End(sub, "rejected", now, out)
+			}
+		}
+	}
+}
+
+// Reconfigure applies what may change while the server runs, at once.
+func (s *Shard) Reconfigure(def policy.Handling, minInterval time.Duration, now time.Time, out *shard.Batch) {
+	s.cfg.Default = def
+	s.table.SetMinInterval(minInterval)
+	for _, p := range s.people {
+		s.table.Redecide(&p.Resource, now, out)
+	}
 }

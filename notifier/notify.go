@@ -191,7 +191,7 @@ func (t *Table) write(s *Subscription, out *shard.Batch) {
 	b = append(b, ";rport\r\nMax-Forwards: 70\r\n"...)
 	b = append(b, s.fixed...)
 	b = append(b, "Contact: "...)
-	b = append(b, t.cfg.Addresses.Contact(s.flow)...)
+	b = append(b, t.cfg.Addresses.Contact(s.flow, s.sips())...)
 	b = append(b, "\r\nCSeq: "...)
 	b = strconv.AppendUint(b, uint64(s.cseq), 10)
 	b = append(b, " NOTIFY\r\nSubscription-State: "...)

@@ -83,8 +83,9 @@ func (r *Resource) Subscribers() []*Subscription { return r.subs }
 type Addresses interface {
 	// SentBy is the HOST:PORT of Via for messages that leave by f.
 	SentBy(f sip.Flow) string
-	// Contact is the Contact header field's value for f: a GRUU (RFC 6665, 4.5.1).
-	Contact(f sip.Flow) string
+	// Contact is the Contact header field's value for f: a GRUU (RFC 6665, 4.5.1),
+	// with a SIPS URI if the dialog was asked for with one (RFC 3261, 12.1.1).
+	Contact(f sip.Flow, sips bool) string
 	// MayDial reports whether a Contact's or Record-Route's address may be
 	// connected to although no request came from there.
 	MayDial(f sip.Flow) bool

@@ -73,7 +73,7 @@ func (t *Table) Restore(key, value []byte, resource func(presence.Presentity) *R
 	if err := store.Decode(value, &r); err != nil {
 		return fmt.Errorf("subscription record: %w", err)
 	}
-	parts, err := store.KeyParts(key)
+	_, _, parts, err := store.KeyParts(key)
 	if err != nil || len(parts) != 1 || len(parts[0]) != len(Tag{}) {
 		return fmt.Errorf("subscription record: malformed key %x", key)
 	}

@@ -322,7 +322,7 @@ func (t *Table) accept(ev *shard.Event, s *Subscription, left time.Duration, out
 		}
 	}
 	headers = append(headers,
-		sip.Header{ID: sip.HeaderContact, Value: t.cfg.Addresses.Contact(ev.Flow)},
+		sip.Header{ID: sip.HeaderContact, Value: t.cfg.Addresses.Contact(ev.Flow, s.sips())},
 		sip.Header{ID: sip.HeaderExpires, Value: Seconds(left)})
 	out.Reply(ev, sip.Reply{Status: 200, ToTag: s.Tag.String(), Headers: headers})
 }
@@ -332,6 +332,9 @@ func (t *Table) refuse(ev *shard.Event, no *refusal, out *shard.Batch) {
 	tag := t.tag(ev)
 	out.Reply(ev, sip.Reply{Status: no.status, Reason: no.reason, ToTag: tag.String(), Headers: no.headers})
 }
+
+// sips reports whether the dialog was asked for with a SIPS URI.
+func (s *Subscription) sips() bool { return strings.HasPrefix(s.Entity, "sips:") }
 
 // Seconds writes a duration as delta-seconds (RFC 3261, 25.1), rounded up.
 func Seconds(d time.Duration) string {

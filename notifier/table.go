@@ -21,6 +21,8 @@ const (
 	// markStep is how far the stored CSeq runs ahead of the used one: a restart
 	// skips at most so many numbers, a record is written once in so many NOTIFYs.
 	markStep = 1024
+	// redialAfter is the pause after a connection that could not be opened.
+	redialAfter = 30 * time.Second
 	// maxRetryAfter bounds what a watcher's 503 can postpone.
 	maxRetryAfter = 10 * time.Minute
 )
@@ -76,6 +78,9 @@ func (t *Table) Deadline() time.Time {
 	}
 	return time.Time{}
 }
+
+// SetMinInterval changes the rate floor for NOTIFYs to come.
+func (t *Table) SetMinInterval(d time.Duration) { t.cfg.MinInterval = d }
 
 // Find returns the subscription with that tag, or nil.
 func (t *Table) Find(tag Tag) *Subscription { return t.subs[tag] }
@@ -203,6 +208,10 @@ func (t *Table) unbind(s *Subscription) {
 // for their watcher's next request, or are reached by dialling where that is
 // allowed.
 func (t *Table) FlowGone(f sip.Flow, now time.Time, out *shard.Batch) {
+	if f.Conn == 0 {
+		t.undialled(f, now)
+		return
+	}
 	list := t.byConn[f.Conn]
 	delete(t.byConn, f.Conn)
 	for _, s := range list {
@@ -216,6 +225,19 @@ func (t *Table) FlowGone(f sip.Flow, now time.Time, out *shard.Batch) {
 		}
 		t.detach(s)
 		t.arm(s)
+	}
+}
+
+// undialled keeps those whose NOTIFY found no connection to be opened: a
+// transport error counts as 503 (RFC 3261, 8.1.3.1), which ends nothing.
+func (t *Table) undialled(f sip.Flow, now time.Time) {
+	for _, s := range t.subs {
+		if s.pending && s.flow == f {
+			s.pending, s.tx = false, sip.ClientTx{}
+			s.dirty = true
+			s.quiet = now.Add(redialAfter).UnixNano()
+			t.arm(s)
+		}
 	}
 }
 

@@ -56,7 +56,7 @@ func New(cfg Config) *Registrar {
 // Restore reads the shard's records.
 func (r *Registrar) Restore(st store.Store) error {
 	return st.Scan(store.Key(KeyKind, byte(r.cfg.ID)), func(key, value []byte) error {
-		parts, err := store.KeyParts(key)
+		_, _, parts, err := store.KeyParts(key)
 		if err != nil || len(parts) != 1 {
 			return fmt.Errorf("binding record: malformed key %x", key)
 		}
@@ -244,6 +244,13 @@ func (r *Registrar) put(aor presence.AOR, list []Binding, out *shard.Batch) {
 	r.by[aor] = list
 	out.Records.Put(key, value)
 	r.arm(list)
+}
+
+// Remove forgets the bindings of a user that is no more.
+func (r *Registrar) Remove(aor presence.AOR, out *shard.Batch) {
+	if _, ok := r.by[aor]; ok {
+		r.put(aor, nil, out)
+	}
 }
 
 func (r *Registrar) arm(list []Binding) {

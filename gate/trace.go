@@ -1,0 +1,101 @@
+package gate
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/sip"
+)
+
+// Trace shows chosen users' SIP messages to operators, secrets redacted. With
+// nobody looking it costs one atomic load a message.
+type Trace struct {
+	watching atomic.Int64
+	mu       sync.Mutex
+	taps     map[int]tap
+	next     int
+}
+
+type tap struct {
+	user presence.AOR
+	fn   func(in bool, flow sip.Flow, text string)
+}
+
+// NewTrace makes one that nobody looks at.
+func NewTrace() *Trace { return &Trace{taps: map[int]tap{}} }
+
+// Tap calls fn for each message to or from user until stop is called. fn must
+// not block: it is called on the message's own goroutine.
+func (t *Trace) Tap(user presence.AOR, fn func(in bool, flow sip.Flow, text string)) (stop func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	id := t.next
+	t.next++
+	t.taps[id] = tap{user, fn}
+	t.watching.Add(1)
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if _, ok := t.taps[id]; ok {
+			delete(t.taps, id)
+			t.watching.Add(-1)
+		}
+	}
+}
+
+// In shows a message that has come.
+func (t *Trace) In(m *sip.Message, flow sip.Flow) {
+	if t.watching.Load() > 0 {
+		t.show(true, m, flow)
+	}
+}
+
+// Out shows a message that is about to leave.
+func (t *Trace) Out(message []byte, flow sip.Flow) {
+	if t.watching.Load() == 0 {
+		return
+	}
+	m := sip.NewMessage()
+	defer m.Release()
+	if m.Parse(string(message), sip.DefaultLimits) == nil {
+		t.show(false, m, flow)
+	}
+}
+
+func (t *Trace) show(in bool, m *sip.Message, flow sip.Flow) {
+	if m.CallID == "" {
+		return // not understood: nobody's
+	}
+	from, _ := m.From.URI.AOR()
+	to, _ := m.To.URI.AOR()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	text := ""
+	for _, tap := range t.taps {
+		if tap.user != from && tap.user != to {
+			continue
+		}
+		if text == "" {
+			text = redacted(m)
+		}
+		tap.fn(in, flow, text)
+	}
+}
+
+// redacted is m's text without what proves an identity.
+func redacted(m *sip.Message) string {
+	var b strings.Builder
+	for line := range strings.SplitAfterSeq(string(m.AppendMessage(nil)), "\n") {
+		name, _, isHeader := strings.Cut(line, ":")
+		switch strings.ToLower(strings.TrimSpace(name)) {
+		case "authorization", "proxy-authorization", "authentication-info":
+			if isHeader {
+				line = name + ": [redacted]\r\n"
+			}
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}

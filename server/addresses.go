@@ -1,0 +1,116 @@
+package server
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/tacit-presence/tacit/sip"
+)
+
+// address is how one listener is reached.
+type address struct {
+	local   netip.AddrPort
+	sentBy  string
+	contact string
+	sips    string
+}
+
+// addresses implements notifier.Addresses for a server's listeners.
+type addresses struct {
+	by    [sip.TransportWSS + 1][]address
+	dials func(netip.Addr) bool
+}
+
+// publicAddress is what a listener on local is reached by: the advertised
+// address if there is one, else local, and for a wildcard this machine's own.
+func publicAddress(local netip.AddrPort, advertise string, isMain bool) string {
+	host, port := local.Addr().Unmap().String(), local.Port()
+	if local.Addr().IsUnspecified() {
+		host = machineAddress(local.Addr().Is4()).String()
+	}
+	if advertise != "" {
+		host = advertise
+		if h, p, err := net.SplitHostPort(advertise); err == nil {
+			host = h
+			if n, err := strconv.ParseUint(p, 10, 16); err == nil && isMain {
+				port = uint16(n)
+			}
+		}
+		host = strings.Trim(host, "[]")
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
+// machineAddress is this machine's first address that others can reach, or
+// loopback when it has none.
+func machineAddress(v4 bool) netip.Addr {
+	list, _ := net.InterfaceAddrs()
+	for _, a := range list {
+		p, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			continue
+		}
+		if ip := p.Addr().Unmap(); ip.IsGlobalUnicast() && (ip.Is4() || !v4) {
+			return ip
+		}
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+}
+
+// add enters a listener. The port of an advertised address holds for UDP and
+// TCP; the others keep their own.
+func (a *addresses) add(t sip.Transport, local netip.AddrPort, advertise, instance string) {
+	public := publicAddress(local, advertise, t == sip.TransportUDP || t == sip.TransportTCP)
+	param := ""
+	if t != sip.TransportUDP {
+		param = ";transport=" + strings.ToLower(t.String())
+	}
+	if t == sip.TransportWSS {
+		param = ";transport=ws"
+	}
+	a.by[t] = append(a.by[t], address{
+		local:   local,
+		sentBy:  public,
+		contact: "<sip:tacit@" + public + param + ";gr=" + instance + ">",
+		sips:    "<sips:tacit@" + public + strings.Replace(param, ";transport=tls", ";transport=tcp", 1) + ";gr=" + instance + ">",
+	})
+}
+
+func (a *addresses) find(f sip.Flow) *address {
+	list := a.by[f.Transport]
+	for i := range list {
+		if list[i].local == f.Local {
+			return &list[i]
+		}
+	}
+	for i := range list {
+		if list[i].local.Addr().Is4() == f.Remote.Addr().Is4() {
+			return &list[i]
+		}
+	}
+	if len(list) > 0 {
+		return &list[0]
+	}
+	for t := range a.by {
+		if len(a.by[t]) > 0 {
+			return &a.by[t][0]
+		}
+	}
+	return &address{sentBy: "localhost.invalid", contact: "<sip:tacit@localhost.invalid>"}
+}
+
+// SentBy is the HOST:PORT of Via.
+func (a *addresses) SentBy(f sip.Flow) string { return a.find(f).sentBy }
+
+// Contact is the Contact header field's value.
+func (a *addresses) Contact(f sip.Flow, sips bool) string {
+	if sips {
+		return a.find(f).sips
+	}
+	return a.find(f).contact
+}
+
+// MayDial reports whether f's remote address is a configured peer.
+func (a *addresses) MayDial(f sip.Flow) bool { return a.dials(f.Remote.Addr()) }

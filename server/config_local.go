@@ -1,0 +1,32 @@
+package server
+
+import (
+	"time"
+
+	"github.com/tacit-presence/tacit/policy"
+	"github.com/tacit-presence/tacit/sip"
+)
+
+// LocalConfig is localserve's configuration before its flags: throw-away
+// users on loopback, every softphone let in, no waiting. It has no directory
+// and no listeners.
+func LocalConfig() Config {
+	return Config{
+		Domains:         []string{"example.com"},
+		DefaultDecision: policy.Confirm,
+		Composition:     "union",
+		MinInterval:     0, // a person who tries it out wants to see each change
+		MinExpires:      time.Second,
+		MaxExpires:      time.Hour,
+		Digest: Digest{
+			// No single offer lets every softphone in: linphone takes the first
+			// challenge and knows no SHA-512-256, SIP.js and JsSIP know MD5
+			// alone, and baresip 1.0 enters only where MD5 is the one challenge.
+			Algorithms:  []sip.Algorithm{sip.AlgorithmSHA256, sip.AlgorithmSHA512256, sip.AlgorithmMD5},
+			ByUserAgent: map[string][]sip.Algorithm{"baresip": {sip.AlgorithmMD5}},
+			AllowNoQOP:  true, // libpurple answers as RFC 2069 had it
+			NonceLife:   5 * time.Minute,
+		},
+		Limits: defaultLimits().limits(),
+	}
+}

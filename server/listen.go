@@ -1,0 +1,225 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/tacit-presence/tacit/certs"
+	"github.com/tacit-presence/tacit/edge"
+	"github.com/tacit-presence/tacit/sip"
+	"github.com/tacit-presence/tacit/web"
+)
+
+// Version is the program's, shown in the metrics; the linker may set it.
+var Version = "0.1.0-dev"
+
+// Start opens all listeners; each accepts when it returns.
+func (s *Server) Start(ctx context.Context) error {
+	if err := s.listen(); err != nil {
+		_ = s.Shutdown(ctx)
+		return err
+	}
+	s.running = true
+	s.Run()
+	control, err := ListenControl(s.cfg.Dir, s.Admin(), s.log)
+	if err != nil {
+		_ = s.Shutdown(ctx)
+		return err
+	}
+	s.control = control
+	return nil
+}
+
+// listen binds everything first, so that a port that is taken ends the start
+// before a message is read.
+func (s *Server) listen() error {
+	type bound struct {
+		t  sip.Transport
+		pc *net.UDPConn
+		l  net.Listener
+	}
+	var all []bound
+	fail := func(err error) error {
+		for _, b := range all {
+			if b.pc != nil {
+				_ = b.pc.Close()
+			} else {
+				_ = b.l.Close()
+			}
+		}
+		return err
+	}
+	for _, c := range s.cfg.Listen {
+		b := bound{t: c.Transport}
+		var err error
+		var at net.Addr
+		if c.Transport == sip.TransportUDP {
+			if b.pc, err = edge.ListenUDP(c.Address, s.log); err == nil {
+				at = b.pc.LocalAddr()
+			}
+		} else if b.l, err = edge.ListenStream(s.samePort(c)); err == nil {
+			at = b.l.Addr()
+		}
+		if err != nil {
+			return fail(fmt.Errorf("cannot listen for %s on %s: %w", c.Transport, c.Address, err))
+		}
+		all = append(all, b)
+		local := addrPort(at)
+		s.addrs.add(c.Transport, local, s.cfg.Advertise, s.gruu)
+		s.listening = append(s.listening, Listener{Transport: c.Transport, Address: local.String()})
+	}
+	if err := s.listenWeb(); err != nil {
+		return fail(err)
+	}
+	for _, b := range all {
+		var err error
+		switch b.t {
+		case sip.TransportUDP:
+			err = s.edge.ServeUDP(b.pc)
+		case sip.TransportWS, sip.TransportWSS:
+			err = s.edge.ServeWS(b.l, b.t == sip.TransportWSS)
+		default:
+			err = s.edge.ServeStream(b.l, b.t)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// samePort gives a TCP listener on port 0 the port that UDP was just given on
+// the same address: one SIP port for both.
+func (s *Server) samePort(c Listener) string {
+	host, port, err := net.SplitHostPort(c.Address)
+	if err != nil || port != "0" || c.Transport != sip.TransportTCP {
+		return c.Address
+	}
+	for _, l := range s.listening {
+		if h, p, err := net.SplitHostPort(l.Address); err == nil && l.Transport == sip.TransportUDP && h == host {
+			return net.JoinHostPort(host, p)
+		}
+	}
+	return c.Address
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	p, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
+}
+
+// certificates reads the configured certificate, or makes one under a CA of the
+// data folder's own.
+func (s *Server) certificates() (err error) {
+	if s.cfg.CertFile != "" {
+		if s.cert, err = certs.Files(s.cfg.CertFile, s.cfg.KeyFile); err != nil {
+			return fmt.Errorf("cannot read the certificate: %w", err)
+		}
+		return nil
+	}
+	names := certs.Names{Domains: s.cfg.Domains}
+	for _, a := range append([]string{s.cfg.Advertise, s.cfg.HTTPS}, listenHosts(s.cfg.Listen)...) {
+		if host := hostOf(a); host != "" {
+			names.Hosts = append(names.Hosts, host)
+		}
+	}
+	if s.cert, err = certs.Local(s.cfg.Dir, names, time.Now()); err != nil {
+		return fmt.Errorf("cannot make a certificate in %s: %w", s.cfg.Dir, err)
+	}
+	return nil
+}
+
+func listenHosts(list []Listener) (hosts []string) {
+	for _, l := range list {
+		hosts = append(hosts, l.Address)
+	}
+	return hosts
+}
+
+// hostOf takes the host of HOST[:PORT]; empty for a wildcard.
+func hostOf(a string) string {
+	host := a
+	if h, _, err := net.SplitHostPort(a); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		return ""
+	}
+	return host
+}
+
+// originOK decides on a browser's WebSocket (RFC 7118, 8): pages of a served
+// domain, of this host, or of a configured origin.
+func (s *Server) originOK(origin, host string) bool {
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" {
+		return false
+	}
+	if len(s.cfg.WSOrigins) > 0 {
+		for _, o := range s.cfg.WSOrigins {
+			if strings.EqualFold(o, u.Host) || strings.EqualFold(o, u.Hostname()) || o == "*" {
+				return true
+			}
+		}
+		return false
+	}
+	if strings.EqualFold(u.Host, host) || strings.EqualFold(u.Hostname(), hostOf(host)) {
+		return true
+	}
+	return s.users.Serves(u.Hostname())
+}
+
+// webListener is one HTTP listener.
+type webListener struct{ http *http.Server }
+
+func (w *webListener) shutdown(ctx context.Context) error { return w.http.Shutdown(ctx) }
+
+func (s *Server) listenWeb() error {
+	reg := web.NewRegistry(Version)
+	s.register(reg)
+	handler := web.New(reg, s.healthy, s.log)
+	for _, w := range [...]struct {
+		addr string
+		tls  *tls.Config
+	}{{s.cfg.HTTP, nil}, {s.cfg.HTTPS, s.cert.TLSConfig()}} {
+		if w.addr == "" {
+			continue
+		}
+		ln, err := net.Listen("tcp", w.addr)
+		if err != nil {
+			return fmt.Errorf("cannot listen for HTTP on %s: %w", w.addr, err)
+		}
+		h := web.NewServer(handler, w.tls, s.log)
+		s.webs = append(s.webs, &webListener{http: h})
+		go func() {
+			serve := h.Serve
+			if w.tls != nil {
+				serve = func(l net.Listener) error { return h.ServeTLS(l, "", "") }
+			}
+			if err := serve(ln); !errors.Is(err, http.ErrServerClosed) {
+				s.log.Error("HTTP listener ended", "address", w.addr, "error", err)
+			}
+		}()
+	}
+	return nil
+}
+
+// healthy is what /healthz asks.
+func (s *Server) healthy() error {
+	if h := s.Admin().Health(); !h.OK {
+		return errors.New(h.Detail)
+	}
+	return nil
+}
