@@ -141,6 +141,7 @@ func (u *URI) parseUserinfo(s string) error {
 // it. No name may come twice (RFC 3261, 19.1.1).
 func checkURIParams(s string, i int) (int, error) {
 	var seen nameSet
+	escaped := false // nameSet does not know that "%6Cr" is "lr"
 	for start := i; i < len(s) && s[i] == ';'; {
 		end := spanEscaped(s, i+1, classParam)
 		name := s[i+1 : end]
@@ -151,7 +152,8 @@ func checkURIParams(s string, i int) (int, error) {
 		if !ok {
 			return i, errParamMany
 		}
-		if maybe {
+		escaped = escaped || strings.IndexByte(name, '%') >= 0
+		if maybe || escaped {
 			if _, _, again := uriParam(s[start:i], name); again {
 				return i, errParamTwice
 			}
