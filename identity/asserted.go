@@ -42,14 +42,8 @@ func (a *Authenticator) asserted(req *sip.Message) (v Verdict, ok bool) {
 
 func (a *Authenticator) assert(addr *sip.NameAddr) Verdict {
 	var aor presence.AOR
-	// The address of one of our users is mostly written as it is kept; taking
-	// the kept one then costs nothing and holds no message in memory.
 	if r := a.dir.byAOR.get(presence.AOR(addr.RawURI)); r != nil {
-		for _, kept := range r.aors {
-			if string(kept) == addr.RawURI {
-				aor = kept
-			}
-		}
+		aor = r.spelled(addr.RawURI)
 	}
 	if aor == "" {
 		var err error

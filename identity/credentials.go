@@ -17,8 +17,6 @@ const (
 	maxAuthorizations = 16
 	// maxAuthorization bounds one of them; real ones have some 300 bytes.
 	maxAuthorization = 4096
-	// ncDigits: RFC 7616, 3.4: nc is eight digits.
-	ncDigits = 8
 
 	// clockSlack is how far the clock may have been set back, or differ among
 	// those who read it for us, before a nonce counts as not ours.
@@ -26,7 +24,6 @@ const (
 
 	qopAuth    = "auth"
 	qopAuthInt = "auth-int"
-	digest     = "digest"
 )
 
 var errCredentials = errors.New("identity: malformed credentials")
@@ -39,7 +36,7 @@ func (a *Authenticator) credentials(req *sip.Message) (best sip.Credentials, fou
 	seen, rank := 0, 0
 	for i := range req.Headers {
 		h := &req.Headers[i]
-		if h.ID != sip.HeaderAuthorization || !isDigest(h.Value) {
+		if h.ID != sip.HeaderAuthorization {
 			continue
 		}
 		seen++
@@ -47,6 +44,9 @@ func (a *Authenticator) credentials(req *sip.Message) (best sip.Credentials, fou
 			return best, false, errCredentials
 		}
 		c, err := sip.ParseCredentials(h.Value)
+		if errors.Is(err, sip.ErrNotDigest) {
+			continue
+		}
 		if err != nil {
 			return best, false, err
 		}
@@ -70,11 +70,6 @@ func (a *Authenticator) rank(req *sip.Message, c *sip.Credentials) int {
 		}
 	}
 	return rank
-}
-
-func isDigest(s string) bool {
-	return len(s) > len(digest) && strings.EqualFold(s[:len(digest)], digest) &&
-		(s[len(digest)] == ' ' || s[len(digest)] == '\t')
 }
 
 // verify checks credentials step by step. Up to the comparison of the responses
@@ -120,18 +115,10 @@ func (a *Authenticator) verify(req *sip.Message, c sip.Credentials, src netip.Ad
 	return Verdict{Principal: presence.NewPrincipal(aor, presence.MechanismDigest)}
 }
 
-// wellFormed checks what must be there with qop.
+// wellFormed checks what must be there with qop, beyond sip.ParseCredentials.
 // RFC 7616, 3.4: an improper parameter gets a 4xx.
 func wellFormed(c *sip.Credentials) bool {
-	if c.QOP != qopAuth && c.QOP != qopAuthInt || c.CNonce == "" || c.NC == 0 || len(c.NCText) != ncDigits {
-		return false
-	}
-	for i := range len(c.NCText) {
-		if ch := c.NCText[i]; (ch < '0' || ch > '9') && (ch|0x20 < 'a' || ch|0x20 > 'f') {
-			return false
-		}
-	}
-	return true
+	return (c.QOP == qopAuth || c.QOP == qopAuthInt) && c.CNonce != "" && c.NC != 0
 }
 
 // ha1 finds the user and HA1 that credentials call for. Without one, the decoy
@@ -149,11 +136,8 @@ func (a *Authenticator) ha1(c *sip.Credentials) (*record, string) {
 
 // owns reports whether from is an address-of-record of the user, and which one.
 func (r *record) owns(from *sip.NameAddr) (presence.AOR, bool) {
-	// Most clients write it as it is kept, which saves making it canonical.
-	for _, aor := range r.aors {
-		if string(aor) == from.RawURI {
-			return aor, true
-		}
+	if aor := r.spelled(from.RawURI); aor != "" {
+		return aor, true
 	}
 	aor, err := from.URI.AOR()
 	if err != nil {
@@ -163,6 +147,18 @@ func (r *record) owns(from *sip.NameAddr) (presence.AOR, bool) {
 		return r.aors[i], true
 	}
 	return "", false
+}
+
+// spelled returns the address that is kept in just this spelling, or "". Most
+// clients write it so; taking the kept one then saves making it canonical, and
+// holds no message in memory.
+func (r *record) spelled(uri string) presence.AOR {
+	for _, aor := range r.aors {
+		if string(aor) == uri {
+			return aor
+		}
+	}
+	return ""
 }
 
 // sameTarget reports whether the digest's uri is for the Request-URI: the same
