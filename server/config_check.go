@@ -355,12 +355,11 @@ func (l limitsSection) limits() Limits {
 // ParseDecision reads the name of a decision: block, confirm, polite-block or
 // allow.
 func ParseDecision(s string) (policy.Handling, error) {
-	for _, h := range []policy.Handling{policy.Block, policy.Confirm, policy.PoliteBlock, policy.Allow} {
-		if h.String() == s {
-			return h, nil
-		}
+	h, ok := policy.ParseHandling(s)
+	if !ok {
+		return policy.Block, fmt.Errorf("%q is no decision; write block, confirm, polite-block or allow", s)
 	}
-	return policy.Block, fmt.Errorf("%q is no decision; write block, confirm, polite-block or allow", s)
+	return h, nil
 }
 
 // CheckAddress accepts HOST:PORT of a listener.

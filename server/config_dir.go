@@ -44,3 +44,7 @@ func RememberedDomains(dir string) ([]string, error) {
 	}
 	return domains, nil
 }
+
+// OpenOfflineConfig is OpenOffline for a configured server, so that a password
+// set here is kept for the configured algorithms alone.
+func OpenOfflineConfig(cfg Config) (*Offline, error) { return openOffline(cfg) }

@@ -238,7 +238,7 @@ func TestSocketOfAKilledServerIsReplaced(t *testing.T) {
 
 func TestTraceStreamsAndEnds(t *testing.T) {
 	t.Parallel()
-	f, ctl, c := serveFake(t, t.TempDir())
+	f, _, c := serveFake(t, t.TempDir())
 	line := TraceLine{Time: someTime, In: true, Flow: "UDP 192.0.2.1:5060", Text: "PUBLISH sip:a@b SIP/2.0\r\n\r\n"}
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -258,10 +258,11 @@ func TestTraceStreamsAndEnds(t *testing.T) {
 		t.Errorf("ended by us: %v", err)
 	}
 
+	g, ctl, d := serveFake(t, t.TempDir()) // of its own, since the first may not have noticed its end yet
 	go func() {
-		ended <- c.Trace(t.Context(), "sip:alice@example.com", func(l TraceLine) error { got <- l; return nil })
+		ended <- d.Trace(t.Context(), "sip:alice@example.com", func(l TraceLine) error { got <- l; return nil })
 	}()
-	f.lines <- line
+	g.lines <- line
 	<-got
 	if err := ctl.Close(t.Context()); err != nil {
 		t.Errorf("close while traced: %v", err)
