@@ -27,8 +27,9 @@ const (
 	defaultSubscriptionExpires = time.Hour
 	// forgetAfter is how long a removed publication answers repetitions: 64*T1.
 	forgetAfter = 32 * time.Second
-	// maxClasses bounds the views kept of one presentity; past it they are made anew.
-	maxClasses = 1024
+	// maxClasses is how many classes of watchers one presentity may have before
+	// those without a subscription are forgotten.
+	maxClasses = 256
 )
 
 // Config is what a Shard needs.
@@ -99,6 +100,12 @@ func New(cfg Config) *Shard {
 
 // Step applies one event.
 func (s *Shard) Step(ev *shard.Event, now time.Time, out *shard.Batch) {
+	if s.fresh {
+		s.fresh = false
+		for _, p := range s.people {
+			s.table.Redecide(&p.Resource, now, out)
+		}
+	}
 	switch ev.Kind {
 	case shard.Request:
 		s.request(ev, now, out)
@@ -147,12 +154,6 @@ func (s *Shard) Deadline() time.Time {
 }
 
 func (s *Shard) tickAll(now time.Time, out *shard.Batch) {
-	if s.fresh {
-		s.fresh = false
-		for _, p := range s.people {
-			s.table.Redecide(&p.Resource, now, out)
-		}
-	}
 	if !s.next.IsZero() && !s.next.After(now) {
 		s.next = time.Time{}
 		for _, p := range s.people {
@@ -275,8 +276,27 @@ func (p *presentity) class(d policy.Decision, entity string) int32 {
 			return int32(i)
 		}
 	}
+	if len(p.classes) >= maxClasses {
+		p.compact()
+	}
 	p.classes = append(p.classes, class{decision: d, entity: entity})
 	return int32(len(p.classes) - 1)
+}
+
+// compact forgets the classes that no subscription is in any more: a watcher can
+// make new ones by spelling the presentity's URI in new ways.
+func (p *presentity) compact() {
+	used := make([]int32, len(p.classes)) // new number plus one
+	var kept []class
+	for _, sub := range p.Subscribers() {
+		c := &used[sub.Grant.Class]
+		if *c == 0 {
+			kept = append(kept, p.classes[sub.Grant.Class])
+			*c = int32(len(kept))
+		}
+		sub.Grant.Class = *c - 1
+	}
+	p.classes = kept
 }
 
 // SetRules replaces a presentity's rules, stores them, and applies them to every
