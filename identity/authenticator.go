@@ -38,7 +38,7 @@ type Config struct {
 	NonceLife  time.Duration // 0: DefaultNonceLife
 	MaxNonces  int           // 0: DefaultMaxNonces
 	// Trusted are the addresses whose P-Asserted-Identity is believed; none by
-	// default. They are the trust domain of RFC 3325, 3.1.
+	// default. They are the trust domain of RFC 3325, 1.
 	Trusted []netip.Prefix
 }
 

@@ -59,7 +59,8 @@ func (a *Authenticator) credentials(req *sip.Message) (best sip.Credentials, fou
 
 // rank says how welcome credentials are; 0: not for us.
 func (a *Authenticator) rank(req *sip.Message, c *sip.Credentials) int {
-	if !slices.Contains(a.dir.domains, c.Realm) {
+	// RFC 8760, 2.7: who has not been challenged yet may say so by empty values.
+	if c.Response == "" || c.Nonce == "" || !slices.Contains(a.dir.domains, c.Realm) {
 		return 0
 	}
 	rank := 1
@@ -108,7 +109,7 @@ func (a *Authenticator) verify(req *sip.Message, c sip.Credentials, src netip.Ad
 	}
 	aor, ok := user.owns(&req.From)
 	if !ok {
-		// RFC 3261, 22.1: the credentials are good, but not for this From.
+		// RFC 3261, 21.4.4: the credentials are right; asking again will not help.
 		return refuse(&a.stats.Foreign, statusForbidden, "From Is Not Yours")
 	}
 	a.stats.Accepted.Add(1)

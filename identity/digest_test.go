@@ -385,7 +385,8 @@ func TestSeveralAuthorizations(t *testing.T) {
 	wantChallenge(t, send(from, alice.answer(foreign, 1)), false)
 	wantChallenge(t, send(from, "Bearer abc"), false)
 	wantChallenge(t, send(from, "Basic YWxpY2U6b3BlbiBzZXNhbWU="), false)
-	if got := a.Stats().Challenged.Load() - before; got != 3 {
+	wantChallenge(t, send(from, `Digest username="alice", realm="example.com", nonce="", uri="sip:bob@example.com", response=""`), false)
+	if got := a.Stats().Challenged.Load() - before; got != 4 {
 		t.Errorf("%d counted as challenged", got)
 	}
 }

@@ -245,8 +245,8 @@ func ParseCredentials(s string) (Credentials, error) {
 		}
 		c.NC = uint32(nc)
 	}
-	if f.found[digestQOP] && c.QOP == "" || c.Response == "" ||
-		span(c.Response, 0, classHex) != len(c.Response) {
+	// RFC 8760, 2.7: the response is empty before the first challenge.
+	if f.found[digestQOP] && c.QOP == "" || span(c.Response, 0, classHex) != len(c.Response) {
 		return Credentials{}, errDigest
 	}
 	return c, nil
