@@ -44,6 +44,9 @@ func Frame(buf []byte, lim Limits) (skip, n, pings int, err error) {
 	}
 	n = end + len(crlfcrlf)
 	length, fault := frameLength(buf[:end+len(crlf)])
+	if hasBareLF(buf[:end]) {
+		fault = errBareLF
+	}
 	if fault == nil && length > lim.MaxMessage-n {
 		fault = errTooLarge
 	}
@@ -56,8 +59,9 @@ func Frame(buf []byte, lim Limits) (skip, n, pings int, err error) {
 	return skip, n + length, pings, nil
 }
 
-// hasBareLF finds line ends that will never become a whole header section, so
-// that their sender hears of it at once and not after a time-out.
+// hasBareLF finds line ends that would be read differently elsewhere, or would
+// never become a whole header section: their sender hears of it at once and not
+// after a time-out.
 func hasBareLF(section []byte) bool {
 	for i := 0; ; i++ {
 		n := bytes.IndexByte(section[i:], '\n')
