@@ -8,8 +8,10 @@ import (
 	"testing"
 )
 
-// The examples of RFC 7616, 3.9.1, and RFC 2617, 3.5; and RFC 2069, 2.4, with
-// the response that RFC 2069's erratum 749 gives.
+// The examples of RFC 7616, 3.9.1, RFC 2617, 3.5, RFC 2069, 2.4, and RFC 7616,
+// 3.9.2. The last two are with the right responses: what RFC 2069 prints does
+// not follow from its own formula, and RFC 7616 cut SHA-512 to 256 bits where
+// SHA-512/256 has initial values of its own.
 func TestDigestVectors(t *testing.T) {
 	t.Parallel()
 	const (
@@ -34,6 +36,10 @@ func TestDigestVectors(t *testing.T) {
 		{"RFC 2069", "Mufasa", "testrealm@host.com", "CircleOfLife",
 			Credentials{Nonce: "dcd98b7102dd2f0e8b11d0f600bfb0c093", URI: "/dir/index.html"},
 			"GET", "1949323746fe6a43ef61f9606e7febea"},
+		{"RFC 7616 SHA-512-256", "J\u00e4s\u00f8n Doe", "api@example.org", "Secret, or not?",
+			Credentials{Algorithm: AlgorithmSHA512256, Nonce: "5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK", NC: 1,
+				CNonce: "NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v", QOP: "auth", URI: "/doe.json"},
+			"GET", "3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5"},
 	} {
 		ha1, err := HA1(c.c.Algorithm, c.user, c.realm, c.password)
 		if err != nil {
