@@ -85,7 +85,7 @@ func lookupHeader(name string) HeaderID {
 }
 
 // compactHeader maps the compact forms (RFC 3261, 7.3.3; RFC 6665, 8.2;
-// RFC 4474, 13.1) of the header fields that have an id.
+// RFC 4474, 14.1) of the header fields that have an id.
 func compactHeader(c byte) HeaderID {
 	switch lowerByte(c) {
 	case 'c':
