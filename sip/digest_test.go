@@ -96,6 +96,8 @@ func TestParseCredentials(t *testing.T) {
 			CNonce: "c", QOP: "auth", NC: 10, NCText: "0000000a", Opaque: "o"},
 		// RFC 8760, 2.7: not challenged yet.
 		strings.Replace(minimal, "00ff", "", 1): {Username: "a", Realm: "r", Nonce: "n", URI: "sip:x", Algorithm: AlgorithmMD5},
+		// Before the first challenge (RFC 8760, 2.7).
+		`Digest username="a", realm="r", nonce="", uri="sip:x", response=""`: {Username: "a", Realm: "r", URI: "sip:x", Algorithm: AlgorithmMD5},
 		// finch: nc quoted and without qop.
 		minimal + `, nc="00000001"`: {Username: "a", Realm: "r", Nonce: "n", URI: "sip:x", Response: "00ff", Algorithm: AlgorithmMD5, NC: 1, NCText: "00000001"},
 		minimal + `, algorithm="MD5", qop="auth", cnonce="", nc=00000001`: {
