@@ -256,6 +256,9 @@ func setViaTCP(msg []byte) {
 			return
 		}
 		rest = rest[i+1:]
+		if bytes.HasPrefix(rest, crlf) { // the body follows
+			return
+		}
 		name, value, ok := bytes.Cut(rest, []byte(":"))
 		name = bytes.TrimRight(name, " \t")
 		if !ok || !bytes.EqualFold(name, []byte("Via")) && !bytes.EqualFold(name, []byte("v")) {

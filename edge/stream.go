@@ -24,7 +24,10 @@ const (
 	pingPause = time.Second
 )
 
-var pong = []byte("\r\n")
+var crlf = []byte("\r\n")
+
+// pong answers a ping (RFC 5626, 4.4.1).
+var pong = crlf
 
 // accept takes connections from l until it is closed.
 func (e *Edge) accept(l net.Listener, t sip.Transport) {
@@ -84,7 +87,7 @@ func (c *conn) read() {
 		now := time.Now()
 		switch {
 		case err == nil:
-		case !errors.Is(err, os.ErrDeadlineExceeded) || c.e.ctx.Err() != nil:
+		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return
 		case f.empty() && c.patience(now) > 0:
 			f.release()
