@@ -52,7 +52,7 @@ func parseServer(server string, t sip.Transport) (endpoint, error) {
 		rest, _, _ = strings.Cut(after, ";")
 	}
 	host, port := rest, ""
-	if i := strings.LastIndexByte(rest, ':'); i >= 0 {
+	if i := strings.LastIndexByte(rest, ':'); i >= 0 && !strings.HasSuffix(rest, "]") {
 		if _, err := netip.ParseAddr(rest); err != nil { // not a bare IPv6 address
 			host, port = rest[:i], rest[i+1:]
 		}

@@ -20,7 +20,7 @@ var (
 	ErrConfig = errors.New("client: wrong configuration")
 	// ErrProtocol means that the server's answer breaks the RFC.
 	ErrProtocol = errors.New("client: answer breaks the protocol")
-	errNoETag = fmt.Errorf("%w: 200 to PUBLISH without SIP-ETag", ErrProtocol)
+	errNoETag   = fmt.Errorf("%w: 200 to PUBLISH without SIP-ETag", ErrProtocol)
 	// ErrNoSubscription means that the server does not know the subscription
 	// any more, or that no NOTIFY ever came for it.
 	ErrNoSubscription = errors.New("client: subscription is gone")

@@ -143,13 +143,19 @@ func (c *Client) dial(ctx context.Context, addr netip.AddrPort) (*link, error) {
 	l := &link{transport: c.endpoint.transport, remote: addr, done: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
+	var err error
 	switch l.transport {
 	case sip.TransportUDP:
-		return l, c.dialUDP(l)
+		err = c.dialUDP(l)
 	case sip.TransportTCP, sip.TransportTLS:
-		return l, c.dialStream(ctx, l)
+		err = c.dialStream(ctx, l)
+	default:
+		err = c.dialWebSocket(ctx, l)
 	}
-	return l, c.dialWebSocket(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
 }
 
 // address fills in what we tell of ourselves, from the local address.

@@ -252,4 +252,3 @@ func parseSeconds(v string) (time.Duration, bool) {
 	n, err := sip.ParseUint32(v[:digits])
 	return time.Duration(n) * time.Second, err == nil
 }
-

@@ -122,6 +122,9 @@ func (u *usage) accepted(x exchange, asked time.Duration) error {
 		return fmt.Errorf("%w: answer to SUBSCRIBE: %w", ErrProtocol, err)
 	}
 	u.link = x.link
+	if asked == 0 {
+		granted = timerN // only its last NOTIFY is waited for
+	}
 	u.until = now.Add(granted)
 	u.refreshAt = u.until.Add(-margin(granted))
 	// RFC 6665, 4.1.2.4: without a NOTIFY in Timer N there is no subscription.
