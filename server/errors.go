@@ -11,7 +11,7 @@ var (
 	// ErrExists: a user of that name, or one with that address-of-record, is there already.
 	ErrExists = errors.New("exists already")
 	// ErrNoSuch: no rule, subscription or publication of that name.
-	ErrNoSuch = errors.New("no such thing")
+	ErrNoSuch = errors.New("not found")
 	// ErrStopped: only a running server can do that.
 	ErrStopped = errors.New("the server is not running")
 	// ErrInvalid: the request itself is wrong, such as an empty password.

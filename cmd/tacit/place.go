@@ -1,0 +1,131 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"text/tabwriter"
+
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/server"
+)
+
+// configName is what quickstart writes and what is read where nothing is said.
+const configName = "tacit.toml"
+
+// place says which server an operator means.
+type place struct {
+	Dir    string `placeholder:"DIR" xor:"place" help:"The server's state directory."`
+	Config string `placeholder:"FILE" xor:"place" help:"The server's configuration file. Without either, ./tacit.toml."`
+}
+
+// operator is the Admin of a running or stopped server.
+type operator struct {
+	server.Admin
+	dir     string
+	domains []string // the first is the default; may be empty on a running server
+	stopped bool
+	close   func() error
+}
+
+// open finds the server: the running one by its control socket, else the
+// stopped one's store.
+func (p *place) open() (*operator, error) {
+	o := &operator{dir: p.Dir}
+	var cfg server.Config
+	if p.Dir == "" {
+		file := p.Config
+		if file == "" {
+			file = configName
+			if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+				return nil, usage("which server? Give --dir DIR or --config FILE")
+			}
+		}
+		var err error
+		if cfg, _, err = server.LoadConfig(file); err != nil {
+			return nil, err
+		}
+		o.dir, o.domains = cfg.Dir, cfg.Domains
+	}
+	if len(o.domains) == 0 {
+		var err error
+		if o.domains, err = server.RememberedDomains(o.dir); err != nil {
+			return nil, err
+		}
+	}
+	running, err := server.DialControl(o.dir)
+	if err == nil {
+		o.Admin, o.close = running, running.Close
+		return o, nil
+	}
+	if !errors.Is(err, server.ErrStopped) {
+		return nil, err
+	}
+	if p.Dir != "" {
+		if info, err := os.Stat(p.Dir); err != nil || !info.IsDir() {
+			return nil, usage("--dir %s: there is no such directory", p.Dir)
+		}
+	}
+	stopped, err := p.offline(cfg, o)
+	if err != nil {
+		return nil, err
+	}
+	o.Admin, o.stopped, o.close = stopped, true, stopped.Close
+	return o, nil
+}
+
+func (p *place) offline(cfg server.Config, o *operator) (*server.Offline, error) {
+	if p.Dir == "" {
+		return server.OpenOfflineConfig(cfg)
+	}
+	return server.OpenOffline(o.dir, o.domains)
+}
+
+// domain is the default one, or empty.
+func (o *operator) domain() string {
+	if len(o.domains) == 0 {
+		return ""
+	}
+	return o.domains[0]
+}
+
+// aor reads an address; a name alone is one of the default domain.
+func (o *operator) aor(s string) (presence.AOR, error) { return parseAOR(s, o.domain()) }
+
+// with opens the server, runs fn, and closes it.
+func (p *place) with(fn func(o *operator) error) error {
+	o, err := p.open()
+	if err != nil {
+		return err
+	}
+	err = fn(o)
+	if o.stopped && errors.Is(err, server.ErrStopped) {
+		err = fmt.Errorf("%w on %s; that works on a running one alone", server.ErrStopped, o.dir)
+	}
+	return errors.Join(err, o.close())
+}
+
+// listing prints lists.
+type listing struct {
+	JSON bool `name:"json" help:"Print JSON, for programs."`
+}
+
+// print writes list as JSON, or as a table with a row for each element.
+func print[T any](e *env, l listing, list []T, header string, row func(T) string) error {
+	if l.JSON {
+		if list == nil {
+			list = []T{}
+		}
+		enc := json.NewEncoder(e.stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(list)
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, header)
+	for _, x := range list {
+		fmt.Fprintln(w, row(x))
+	}
+	return w.Flush()
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tacit-presence/tacit/policy"
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/server"
+)
+
+type rulesCmd struct {
+	Allow       allowCmd       `cmd:"" help:"The watcher gets the whole document."`
+	Block       blockCmd       `cmd:"" help:"The watcher is refused (403); its subscriptions end."`
+	PoliteBlock politeBlockCmd `cmd:"" help:"The watcher sees a presentity that looks unavailable."`
+	Confirm     confirmCmd     `cmd:"" help:"The watcher waits for a decision."`
+	Remove      removeCmd      `cmd:"" help:"No rule any more: the server's default decision holds."`
+	List        ruleListCmd    `cmd:"" help:"List the rules of a presentity."`
+	Pending     pendingCmd     `cmd:"" help:"List who waits for a presentity's decision."`
+}
+
+// pair is what a rule is about.
+type pair struct {
+	Presentity string `arg:"" help:"Whose presence, such as sip:alice@example.com."`
+	Watcher    string `arg:"" help:"Who watches, such as sip:bob@example.com."`
+	place
+}
+
+func (c *pair) do(e *env, what string, fn func(o *operator, p, w presence.AOR) error) error {
+	return c.with(func(o *operator) error {
+		p, err := o.aor(c.Presentity)
+		if err != nil {
+			return err
+		}
+		w, err := o.aor(c.Watcher)
+		if err != nil {
+			return err
+		}
+		if err := fn(o, p, w); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(e.stdout, "%s: %s for %s\n", p, what, w)
+		return err
+	})
+}
+
+func (c *pair) set(e *env, h policy.Handling) error {
+	return c.do(e, h.String(), func(o *operator, p, w presence.AOR) error { return o.SetRule(p, w, h) })
+}
+
+type allowCmd struct{ pair }
+
+// Run sets the rule.
+func (c *allowCmd) Run(e *env) error { return c.set(e, policy.Allow) }
+
+type blockCmd struct{ pair }
+
+// Run sets the rule.
+func (c *blockCmd) Run(e *env) error { return c.set(e, policy.Block) }
+
+type politeBlockCmd struct{ pair }
+
+// Run sets the rule.
+func (c *politeBlockCmd) Run(e *env) error { return c.set(e, policy.PoliteBlock) }
+
+type confirmCmd struct{ pair }
+
+// Run sets the rule.
+func (c *confirmCmd) Run(e *env) error { return c.set(e, policy.Confirm) }
+
+type removeCmd struct{ pair }
+
+// Run removes the rule.
+func (c *removeCmd) Run(e *env) error {
+	return c.do(e, "no rule", func(o *operator, p, w presence.AOR) error { return o.RemoveRule(p, w) })
+}
+
+// ruleQuery asks for a presentity's rules or waiting watchers.
+type ruleQuery struct {
+	Presentity string `arg:"" help:"Whose presence, such as sip:alice@example.com."`
+	Watcher    string `arg:"" optional:"" help:"Only this watcher."`
+	listing
+	place
+}
+
+// ask opens the server and resolves the addresses; w is empty for any watcher.
+func (c *ruleQuery) ask(fn func(o *operator, p, w presence.AOR) error) error {
+	return c.with(func(o *operator) error {
+		p, err := o.aor(c.Presentity)
+		if err != nil {
+			return err
+		}
+		var w presence.AOR
+		if c.Watcher != "" {
+			if w, err = o.aor(c.Watcher); err != nil {
+				return err
+			}
+		}
+		return fn(o, p, w)
+	})
+}
+
+type ruleListCmd struct{ ruleQuery }
+
+// Run lists the rules.
+func (c *ruleListCmd) Run(e *env) error {
+	return c.ask(func(o *operator, p, w presence.AOR) error {
+		list, err := o.Rules(p)
+		if err != nil {
+			return err
+		}
+		list = slices.DeleteFunc(list, func(r server.RuleInfo) bool { return w != "" && r.Watcher != w })
+		return print(e, c.listing, list, "WATCHER\tDECISION", func(r server.RuleInfo) string {
+			return string(r.Watcher) + "\t" + r.Decision
+		})
+	})
+}
+
+type pendingCmd struct{ ruleQuery }
+
+// Run lists who waits.
+func (c *pendingCmd) Run(e *env) error {
+	return c.ask(func(o *operator, p, w presence.AOR) error {
+		list, err := o.Pending(p)
+		if err != nil {
+			return err
+		}
+		list = slices.DeleteFunc(list, func(s server.SubInfo) bool { return w != "" && s.Watcher != w })
+		return print(e, c.listing, list, "WATCHER\tEXPIRES\tFLOW", func(s server.SubInfo) string {
+			return fmt.Sprintf("%s\t%s\t%s", s.Watcher, when(s.Expires), s.Flow)
+		})
+	})
+}
+
+// when writes a time for people, in their zone.
+func when(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
