@@ -137,11 +137,8 @@ func (c *conn) readSome(f *framer, deadline time.Time) (int, error) {
 func (c *conn) consume(f *framer) bool {
 	for {
 		raw, pings, ok, err := f.next()
-		for range pings {
-			c.e.cfg.Counters.Pings.Add(1)
-			if c.send(pong, sip.Flow{}) != nil {
-				break
-			}
+		c.e.cfg.Counters.Pings.Add(uint64(pings))
+		for ; pings > 0 && c.send(pong, sip.Flow{}) == nil; pings-- {
 		}
 		switch {
 		case err != nil:
