@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // engine is what a committer needs of the place where data is kept. Only the
@@ -27,7 +28,9 @@ type request struct {
 	batch *Batch
 	done  func(error)
 	cond  *condition // nil for a Commit
-	err   error      // known before its turn: the store was closed
+	err   error      // set by submit if the store was closed
+
+	refused bool // err was set by submit
 }
 
 // unlimited is a committer's credit outside of tests.
@@ -41,14 +44,20 @@ type committer struct {
 	engine engine
 
 	mu      sync.Mutex
-	changed sync.Cond // of running, readers
+	changed sync.Cond // of running, pending, readers
 	queue   []request
-	free    []request // the queue's other buffer
+	buffer  []request // of what was last taken from the queue
+	taken   []request // what of it is not answered yet
 	running bool
+	writing int    // how many of taken the engine is writing now
+	turn    uint64 // which goroutine is the current one; see rescue
 	closing bool
 	pending int // accepted before Close, not answered yet
 	readers int
 	credit  int // how many requests may still be taken, or unlimited
+
+	gather time.Duration // see Options.Gather
+	last   time.Time     // when the goroutine last took requests
 
 	failMu sync.Mutex
 	failed error // what all later writes get; ErrFailed with its cause
@@ -78,7 +87,7 @@ func (c *committer) submit(r request) {
 func (c *committer) start() {
 	if !c.running && len(c.queue) > 0 && c.credit != 0 {
 		c.running = true
-		go c.run()
+		go c.run(c.turn)
 	}
 }
 
@@ -94,79 +103,141 @@ func (c *committer) compareAndSet(key, old, new []byte) error {
 	return <-done
 }
 
-func (c *committer) run() {
+// run serves requests until there are none, or until another goroutine has its
+// turn. A CompareAndSet begins a new group, since it must see all that was asked
+// before it.
+func (c *committer) run(turn uint64) {
 	c.mu.Lock()
-	for {
-		taken := c.take()
-		if len(taken) == 0 {
-			break
+	for c.fill() {
+		n, size := 1, c.taken[0].batch.Size()
+		for n < len(c.taken) && c.taken[n].cond == nil && size < maxGroup {
+			size += c.taken[n].batch.Size()
+			n++
 		}
+		group := c.taken[:n]
 		c.mu.Unlock()
-		accepted := c.serve(taken)
-		clear(taken)
+		var err error
+		if c.prepare(group); len(c.group) > 0 {
+			c.beginWrite(n)
+			err = c.engine.write(c.group)
+			if !c.endWrite(turn) {
+				return
+			}
+			clear(c.group)
+		}
+		c.answer(group, err)
 		c.mu.Lock()
-		if cap(c.free) < cap(taken) {
-			c.free = taken[:0]
-		}
-		c.pending -= accepted
-		if c.pending == 0 {
-			c.changed.Broadcast()
-		}
 	}
 	c.running = false
 	c.changed.Broadcast()
 	c.mu.Unlock()
 }
 
-// take returns the requests that may be served now; mu is held.
-func (c *committer) take() []request {
-	taken := c.queue
-	if c.credit != unlimited && c.credit < len(taken) {
-		taken = append(c.free[:0:0], taken[:c.credit]...)
-		c.queue = append(c.queue[:0], c.queue[c.credit:]...)
-		c.credit = 0
-		return taken
-	}
-	if c.credit != unlimited {
-		c.credit -= len(taken)
-	}
-	c.queue, c.free = c.free[:0], nil
-	return taken
-}
-
-// serve answers the requests in order and returns how many of them had been
-// accepted before Close. A CompareAndSet begins a new group, since it must see
-// all that was asked before it.
-func (c *committer) serve(taken []request) (accepted int) {
-	for len(taken) > 0 {
-		n, bytes := 1, taken[0].batch.Size()
-		for n < len(taken) && taken[n].cond == nil && bytes < maxGroup {
-			bytes += taken[n].batch.Size()
-			n++
-		}
-		c.writeGroup(taken[:n])
-		for i := range taken[:n] {
-			if taken[i].err != ErrClosed {
-				accepted++
-			}
-			taken[i].done(taken[i].err)
-		}
-		taken = taken[n:]
-	}
-	return accepted
-}
-
 // maxGroup bounds how many bytes share one write, so that a large group does
 // not leave the disk idle while it is copied, nor its buffer stay large.
 const maxGroup = 1 << 20
 
-// writeGroup writes a group, of which at most the first is conditional, and
-// sets each request's error.
-func (c *committer) writeGroup(group []request) {
+// fill takes requests if none are left and tells whether there are any; mu is
+// held, but not while it waits for more.
+func (c *committer) fill() bool {
+	if len(c.taken) > 0 {
+		return true
+	}
+	if wait := c.pause(); wait > 0 {
+		c.mu.Unlock()
+		time.Sleep(wait)
+		c.mu.Lock()
+	}
+	c.take()
+	return len(c.taken) > 0
+}
+
+func (c *committer) beginWrite(n int) {
+	c.mu.Lock()
+	c.writing = n
+	c.mu.Unlock()
+}
+
+// endWrite tells whether it is still the caller's turn.
+func (c *committer) endWrite(turn uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.turn != turn {
+		return false
+	}
+	c.writing = 0
+	return true
+}
+
+// rescue answers for an engine that does not come back from a write after a
+// failure elsewhere in it: it waits for a flush, say, which is refused now. The
+// goroutine in there is given up.
+func (c *committer) rescue() {
+	for {
+		time.Sleep(rescueAfter)
+		c.mu.Lock()
+		if !c.running {
+			c.mu.Unlock()
+			return
+		}
+		if c.writing > 0 {
+			break
+		}
+		c.mu.Unlock()
+	}
+	group := c.taken[:c.writing]
+	c.writing = 0
+	c.turn++
+	turn := c.turn
+	c.mu.Unlock()
+	c.answer(group, c.failure())
+	c.run(turn)
+}
+
+// rescueAfter is how long a write may take after the failure.
+const rescueAfter = time.Second
+
+// gatherEnough is how many requests are worth a write at once: its fixed cost
+// is then a microsecond for each.
+const gatherEnough = 64
+
+// pause returns how long to wait for more requests; mu is held.
+func (c *committer) pause() time.Duration {
+	if c.gather <= 0 || c.closing || len(c.queue) == 0 || len(c.queue) >= gatherEnough {
+		return 0
+	}
+	now := time.Now()
+	if wait := c.last.Add(c.gather).Sub(now); wait > 0 {
+		c.last = now.Add(wait)
+		return wait
+	}
+	c.last = now
+	return 0
+}
+
+// take moves the requests that may be served now to taken; mu is held.
+func (c *committer) take() {
+	n := len(c.queue)
+	if c.credit != unlimited {
+		n = min(n, c.credit)
+		c.credit -= n
+	}
+	c.buffer = append(c.buffer[:0], c.queue[:n]...)
+	c.taken = c.buffer
+	rest := copy(c.queue, c.queue[n:])
+	clear(c.queue[rest:])
+	c.queue = c.queue[:rest]
+}
+
+// prepare sets the error of those requests of a group that fail before it is
+// written, and c.group to the batches of the others. At most the first is
+// conditional.
+func (c *committer) prepare(group []request) {
 	failed := c.failure()
 	c.group = c.group[:0]
 	for i := range group {
 		r := &group[i]
+		r.refused = r.err != nil
 		if r.err == nil {
 			r.err = failed
 		}
@@ -177,23 +248,34 @@ func (c *committer) writeGroup(group []request) {
 			c.group = append(c.group, r.batch)
 		}
 	}
-	if len(c.group) == 0 {
-		return
-	}
-	err := c.engine.write(c.group)
-	clear(c.group)
-	if err == nil {
-		// The engine may have heard of a failure by another way.
+}
+
+// answer calls the dones of a group, which are the first of c.taken, after its
+// write gave err.
+func (c *committer) answer(group []request, err error) {
+	if err != nil {
+		err = c.fail(err)
+	} else if len(c.group) > 0 {
+		// The engine may tell of a failure by another way than by err.
 		err = c.failure()
 	}
-	if err == nil {
-		return
-	}
-	err = c.fail(err)
+	accepted := 0
 	for i := range group {
-		if group[i].err == nil {
-			group[i].err = err
+		r := &group[i]
+		if !r.refused {
+			accepted++
 		}
+		if r.err == nil {
+			r.err = err
+		}
+		r.done(r.err)
+	}
+	clear(group)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.taken = c.taken[len(group):]
+	if c.pending -= accepted; c.pending == 0 {
+		c.changed.Broadcast()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -17,6 +18,7 @@ type pebbleLog struct {
 	logger    *slog.Logger
 	committer *committer
 	errors    atomic.Uint64 // of the background, counted to log few of them
+	troubled  atomic.Bool   // the last background work failed
 }
 
 func newPebbleLog(logger *slog.Logger, c *committer) *pebbleLog {
@@ -41,28 +43,41 @@ func (l *pebbleLog) Fatalf(format string, args ...any) {
 	first := l.committer.failure() == nil
 	_ = l.committer.fail(fmt.Errorf("engine: %s", text))
 	if first {
+		go l.committer.rescue()
 		l.logger.Error("store failed, no more writes are taken", "text", text)
 	}
 }
 
 // backgroundError hears of failed flushes and compactions. Pebble repeats them
-// at once and without end (a full disk may get room), so only the errors whose
-// count is a power of two are logged.
+// without end (a full disk may get room), so only the errors whose count is a
+// power of two are logged.
 func (l *pebbleLog) backgroundError(err error) {
+	l.troubled.Store(true)
 	if n := l.errors.Add(1); n&(n-1) == 0 {
 		l.logger.Error("store engine: background work failed, it is tried again", "error", err, "times", n)
 	}
 }
+
+// retryPause is the time between two tries of failed background work, which
+// Pebble would repeat at once.
+const retryPause = 100 * time.Millisecond
 
 // freezingFS refuses to make, replace or remove files once the store has
 // failed: after a failed write Pebble's view of the disk may be wrong, and a
 // next start must find what is there, log files above all.
 type freezingFS struct {
 	vfs.FS
-	failure func() error
+	log *pebbleLog
 }
 
+func (f *freezingFS) failure() error { return f.log.committer.failure() }
+
+// Create is where background work begins, so the pause is here: Pebble holds no
+// lock meanwhile.
 func (f *freezingFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if f.log.troubled.Swap(false) {
+		time.Sleep(retryPause)
+	}
 	if err := f.failure(); err != nil {
 		return nil, err
 	}

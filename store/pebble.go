@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -22,6 +23,11 @@ type Options struct {
 	// CacheBytes is the size of the cache of blocks read from disk; 0 means
 	// DefaultCacheBytes.
 	CacheBytes int64
+	// Gather is the least time between the starts of two writes to the disk, as
+	// long as fewer than 64 commits wait: a write costs some 70 µs of CPU
+	// however few commits share it. The first commit after a quiet time does
+	// not wait. 0 means none.
+	Gather time.Duration
 	// MemTableBytes is the size to which a table in memory grows before it is
 	// written to disk; at most two exist. 0 means DefaultMemTableBytes.
 	MemTableBytes int64
@@ -42,9 +48,20 @@ const (
 	// The tables of a gigabyte are some hundred files; more descriptors belong
 	// to the server's connections.
 	maxOpenFiles = 256
+	// blockSize is large for reads of single values, which are rare here: less
+	// is spent on writing (a fifth of all CPU, against 4 KB).
+	blockSize = 32 << 10
+	// Compaction of level 0 starts at l0Compaction overlapping tables (an
+	// eighth less CPU than Pebble's 4), whatever the number of files, and
+	// writes stop for it at l0Stop.
+	l0Compaction = 8
+	l0Files      = 1000
+	l0Stop       = 20
 	// formatVersion is explicit, so that a new version of the library does not
 	// by itself make the directory unreadable for the previous one.
 	formatVersion = pebble.FormatTableFormatV6
+	// maxArena is how much memory the merged batch keeps for the next one.
+	maxArena = 4 * maxGroup
 	// batchHeader is the length of what precedes the operations in Pebble's
 	// batches: a sequence number (8, set by Pebble) and their count (4).
 	batchHeader = 12
@@ -72,7 +89,9 @@ func OpenPebble(dir string, opt Options) (Store, error) {
 	}
 	s := &pebbleStore{}
 	s.committer.init(s)
-	frozen := &freezingFS{FS: opt.fs, failure: s.committer.failure}
+	s.committer.gather = opt.Gather
+	log := newPebbleLog(opt.Logger, &s.committer)
+	frozen := &freezingFS{FS: opt.fs, log: log}
 	if frozen.FS == nil {
 		frozen.FS = vfs.Default
 	}
@@ -86,7 +105,7 @@ func OpenPebble(dir string, opt Options) (Store, error) {
 	if s.lock, err = lockDir(dir, frozen); err != nil {
 		return nil, err
 	}
-	settings := pebbleOptions(opt, newPebbleLog(opt.Logger, &s.committer))
+	settings := pebbleOptions(opt, log)
 	settings.FS = frozen
 	settings.Lock = s.lock
 	if s.db, err = pebble.Open(dir, settings); err == nil {
@@ -122,11 +141,17 @@ func pebbleOptions(opt Options, log *pebbleLog) *pebble.Options {
 				log.Fatalf("data corruption: %s", info)
 			},
 		},
+		L0CompactionThreshold:      l0Compaction,
+		L0CompactionFileThreshold:  l0Files,
+		L0StopWritesThreshold:      l0Stop,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
 	}
-	// Values are sealed before they come here, and what is encrypted does not
-	// shrink.
-	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
+	for i := range o.Levels {
+		o.Levels[i].BlockSize = blockSize
+	}
+	// Documents shrink to a quarter, at no measurable cost; what is sealed does
+	// not shrink, and costs a twentieth more.
+	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	return o
 }
 
@@ -224,6 +249,11 @@ func (s *pebbleStore) Close() error {
 	if !s.committer.close() {
 		return nil
 	}
+	if err := s.committer.failure(); err != nil {
+		// Pebble may still be in a call that does not return, and holds open
+		// files: nobody else may have the directory while this process lives.
+		return fmt.Errorf("store: closed without its engine, the directory stays locked: %w", err)
+	}
 	err := errors.Join(s.batch.Close(), s.db.Close(), s.lock.Close())
 	if err != nil {
 		return fmt.Errorf("store: closing: %w", err)
@@ -247,7 +277,9 @@ func (s *pebbleStore) write(group []*Batch) error {
 		return err
 	}
 	// Of a very large batch Pebble keeps the memory, and gives other.
-	s.arena = s.batch.Repr()
+	if s.arena = s.batch.Repr(); cap(s.arena) > maxArena {
+		s.arena = nil
+	}
 	s.batch.Reset()
 	return nil
 }

@@ -51,6 +51,7 @@ type Store interface {
 
 	// Close waits until what was committed is durable and acknowledged, and
 	// until readers have ended, then releases the directory. Closing again does
-	// nothing.
+	// nothing. A store that has failed returns ErrFailed, and may keep the
+	// directory locked until the process ends.
 	Close() error
 }
