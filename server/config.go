@@ -152,7 +152,7 @@ func defaultLimits() limitsSection {
 func LoadConfig(path string) (Config, []string, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Config{}, nil, fmt.Errorf("there is no configuration file %s; `tacit quickstart you@domain` writes one", path)
+		return Config{}, nil, &ConfigError{File: path, Message: "there is no such file; `tacit quickstart you@domain` writes one"}
 	}
 	if err != nil {
 		return Config{}, nil, fmt.Errorf("cannot read the configuration: %w", err)

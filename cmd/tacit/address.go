@@ -12,6 +12,9 @@ import (
 func parseAOR(s, domain string) (presence.AOR, error) {
 	text := s
 	if !hasScheme(s) {
+		if user, _, _ := strings.Cut(s, "@"); strings.Contains(user, ":") {
+			return "", usage("%q is no address such as sip:alice@example.com; the schemes are sip, sips and pres", s)
+		}
 		text = "sip:" + s
 	}
 	if _, after, _ := strings.Cut(text, ":"); !strings.Contains(after, "@") {

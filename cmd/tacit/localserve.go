@@ -55,7 +55,7 @@ func (c *localserveCmd) Run(e *env) error {
 			return fmt.Errorf("cannot make a state directory: %w", err)
 		}
 	}
-	s, err := server.New(cfg)
+	s, err := newServer(cfg)
 	if err != nil {
 		return err
 	}

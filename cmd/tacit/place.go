@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"text/tabwriter"
+	"time"
 
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/server"
+	"github.com/tacit-presence/tacit/store"
 )
 
 // configName is what quickstart writes and what is read where nothing is said.
@@ -55,25 +57,60 @@ func (p *place) open() (*operator, error) {
 			return nil, err
 		}
 	}
-	running, err := server.DialControl(o.dir)
-	if err == nil {
-		o.Admin, o.close = running, running.Close
-		return o, nil
-	}
-	if !errors.Is(err, server.ErrStopped) {
-		return nil, err
-	}
 	if p.Dir != "" {
 		if info, err := os.Stat(p.Dir); err != nil || !info.IsDir() {
 			return nil, usage("--dir %s: there is no such directory", p.Dir)
 		}
 	}
-	stopped, err := p.offline(cfg, o)
-	if err != nil {
-		return nil, err
+	err := patiently(func() error {
+		running, err := server.DialControl(o.dir)
+		if err == nil {
+			o.Admin, o.close = running, running.Close
+			return nil
+		}
+		if !errors.Is(err, server.ErrStopped) {
+			return err
+		}
+		stopped, err := p.offline(cfg, o)
+		if err != nil {
+			return err
+		}
+		o.Admin, o.stopped, o.close = stopped, true, stopped.Close
+		return nil
+	})
+	return o, err
+}
+
+// A server that starts or stops, and a tool that works on a stopped one, hold
+// the store for a moment in which the other finds it taken.
+const (
+	lockPatience = 5 * time.Second
+	lockPause    = 50 * time.Millisecond
+)
+
+// patiently repeats fn while the store is taken.
+func patiently(fn func() error) error {
+	for end := time.Now().Add(lockPatience); ; time.Sleep(lockPause) {
+		if err := fn(); !errors.Is(err, store.ErrLocked) || time.Now().After(end) {
+			return err
+		}
 	}
-	o.Admin, o.stopped, o.close = stopped, true, stopped.Close
-	return o, nil
+}
+
+// newServer opens the server's state.
+func newServer(cfg server.Config) (s *server.Server, err error) {
+	err = patiently(func() error {
+		s, err = server.New(cfg)
+		if !errors.Is(err, store.ErrLocked) {
+			return err
+		}
+		if c, dialErr := server.DialControl(cfg.Dir); dialErr == nil {
+			c.Close()
+			return fmt.Errorf("a server runs on %s already; stop it first, or choose another directory", cfg.Dir)
+		}
+		return err
+	})
+	return s, err
 }
 
 func (p *place) offline(cfg server.Config, o *operator) (*server.Offline, error) {

@@ -93,7 +93,7 @@ func writeNew(dir, file, text string) error {
 // prepare opens the server once: that makes CA, certificate and store.
 func prepare(cfg server.Config, first server.NewUser) error {
 	cfg.Logger = slog.New(slog.DiscardHandler)
-	s, err := server.New(cfg)
+	s, err := newServer(cfg)
 	if err != nil {
 		return err
 	}
@@ -136,8 +136,8 @@ type quickFacts struct {
 	file, state, domain, host, user, password, address string
 }
 
-// quickNext says what is left to do: DNS (RFC 3263, 4.1 and 4.2; RFC 3861,
-// 3.2), the service, the softphone.
+// quickNext says what is left to do: DNS (RFC 3263, 4.1: NAPTR and SRV; RFC
+// 3861, 3: _pres._sip, for pres: addresses), the service, the softphone.
 func quickNext(q quickFacts) string {
 	program, err := os.Executable()
 	if err != nil {

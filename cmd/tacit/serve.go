@@ -24,7 +24,7 @@ func (c *serveCmd) Run(e *env) error {
 	for _, w := range warnings {
 		cfg.Logger.Warn("configuration", "warning", w)
 	}
-	s, err := server.New(cfg)
+	s, err := newServer(cfg)
 	if err != nil {
 		return err
 	}
