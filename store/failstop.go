@@ -39,13 +39,12 @@ func (l *pebbleLog) Errorf(format string, args ...any) {
 }
 
 func (l *pebbleLog) Fatalf(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	first := l.committer.failure() == nil
-	_ = l.committer.fail(fmt.Errorf("engine: %s", text))
-	if first {
+	cause := fmt.Errorf("engine: %s", fmt.Sprintf(format, args...))
+	if l.committer.failure() == nil {
+		l.logger.Error("store failed, no more writes are taken", "error", cause)
 		go l.committer.rescue()
-		l.logger.Error("store failed, no more writes are taken", "text", text)
 	}
+	_ = l.committer.fail(cause)
 }
 
 // backgroundError hears of failed flushes and compactions. Pebble repeats them

@@ -210,7 +210,11 @@ func (s *pebbleStore) Scan(prefix []byte, fn func(key, value []byte) error) erro
 		return err
 	}
 	defer s.committer.leave()
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: prefixEnd(prefix)})
+	bounds := pebble.IterOptions{UpperBound: prefixEnd(prefix)}
+	if len(prefix) > 0 { // an empty bound is not the same to Pebble as none
+		bounds.LowerBound = prefix
+	}
+	it, err := s.db.NewIter(&bounds)
 	if err != nil {
 		return fmt.Errorf("store: scanning: %w", err)
 	}
