@@ -19,7 +19,7 @@ type Config struct {
 	MaxConnections int // open connections of all kinds; 0: DefaultMaxConnections
 	MaxPerAddress  int // of one IPv4 address or IPv6 /64; 0: DefaultMaxPerAddress; negative: no limit
 	MaxQueue       int // bytes waiting on one connection; 0: DefaultMaxQueue
-	UDPReaders     int // goroutines reading one UDP socket; 0: 1, which keeps a peer's datagrams in order
+	UDPReaders     int // goroutines reading one UDP socket; 0: 1, which is cheapest and keeps a peer's datagrams in order
 	UDPSwitchSize  int // a larger request goes by TCP if Options.SwitchTCP; 0: DefaultUDPSwitchSize
 
 	IdleTimeout       time.Duration // silence in both directions before a connection is closed
@@ -61,7 +61,7 @@ type Options struct {
 
 // The defaults of Config.
 const (
-	DefaultMaxConnections = 20000   // about 1 GB with TLS
+	DefaultMaxConnections = 20000   // 350 MB if all are TLS and idle (17 KB each)
 	DefaultMaxPerAddress  = 1000    // an office behind one address
 	DefaultMaxQueue       = 1 << 20 // hundreds of NOTIFYs for a proxy that pauses
 	DefaultUDPSwitchSize  = 1300    // RFC 3261, 18.1.1: for an unknown path MTU

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,7 +64,7 @@ func (e *Edge) sendPeer(p peer, from sip.Flow, msg []byte, timeout time.Duration
 	c := &conn{e: e, name: p.name, state: dialling, flow: sip.Flow{
 		Transport: p.transport, Remote: p.remote, Conn: e.nextConn.Add(1)}}
 	e.mu.Lock()
-	if other := e.peers[p]; other != nil && other.usable() { // somebody was faster
+	if other := e.peers[p]; other.life() < draining { // somebody was faster
 		e.mu.Unlock()
 		e.admission.leave(p.remote.Addr())
 		return other.send(msg, from)
@@ -86,12 +87,6 @@ func (e *Edge) peer(p peer) *conn {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	return e.peers[p]
-}
-
-func (c *conn) usable() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state < draining
 }
 
 // serveDialled opens the connection and then reads from it until it ends.
@@ -178,24 +173,25 @@ func (c *conn) adapt(msg []byte, from sip.Flow) {
 // failed sends by UDP what may go that way and tells the Handler of the rest.
 func (c *conn) failed() {
 	c.mu.Lock()
-	c.state = closed
 	queue, pending := c.queue, c.pending
 	c.queue, c.pending = nil, nil
+	byUDP := func(f sip.Flow) bool { return f.Transport == sip.TransportUDP }
+	if c.e.ctx.Err() == nil && slices.ContainsFunc(pending, byUDP) {
+		c.e.cfg.Counters.SwitchFailed.Add(1)
+		c.e.noTCP.add(c.flow.Remote, time.Now()) // before anyone finds c closed
+	}
+	c.state = closed
 	c.mu.Unlock()
+	c.e.forget(c)
+	c.e.dials.Add(-1)
 	if queue == nil {
-		queue = new(batch)
+		return
 	}
 	defer queue.release()
 	told := make(map[sip.Flow]bool)
-	switching := false
 	_ = queue.each(func(i int, msg []byte) error {
 		switch flow := pending[i]; {
-		case flow.Transport == sip.TransportUDP:
-			if !switching && c.e.ctx.Err() == nil {
-				switching = true
-				c.e.cfg.Counters.SwitchFailed.Add(1)
-				c.e.noTCP.add(flow.Remote, time.Now())
-			}
+		case byUDP(flow):
 			_ = c.e.sendUDP(flow, msg) // a loss as any other: the transaction sends again
 		case !told[flow] && c.e.ctx.Err() == nil:
 			told[flow] = true
@@ -203,8 +199,6 @@ func (c *conn) failed() {
 		}
 		return nil
 	})
-	c.e.forget(c)
-	c.e.dials.Add(-1)
 }
 
 func (e *Edge) tellFailed(flow sip.Flow) {
@@ -223,22 +217,26 @@ func (e *Edge) switchTCP(flow sip.Flow, msg []byte) bool {
 		return false
 	}
 	p := peer{transport: sip.TransportTCP, remote: flow.Remote}
-	c := e.peer(p)
-	switch {
-	case c == nil && (!large || e.noTCP.has(flow.Remote, time.Now())):
-		return false
-	case c != nil && c.switching():
+	switch c := e.peer(p); c.life() {
+	case dialling:
 		return c.send(msg, flow) == nil
-	case !large:
-		return false
+	case open:
+	default:
+		if e.noTCP.has(flow.Remote, time.Now()) {
+			return false
+		}
 	}
-	return e.sendPeer(p, flow, msg, switchTimeout) == nil
+	return large && e.sendPeer(p, flow, msg, switchTimeout) == nil
 }
 
-func (c *conn) switching() bool {
+// life is the connection's state; none is as good as a closed one.
+func (c *conn) life() state {
+	if c == nil {
+		return closed
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state == dialling
+	return c.state
 }
 
 func isRequest(msg []byte) bool { return !bytes.HasPrefix(msg, []byte("SIP/2.0 ")) }

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -193,6 +195,7 @@ func TestStreamBadInput(t *testing.T) {
 					t.Errorf("told %+v", a)
 				}
 			}
+			_ = conn.Close() // else the server lingers
 			await(t, "closing", h.closings)
 			if h.count() > 1 {
 				t.Errorf("%d messages", h.count())
@@ -202,6 +205,66 @@ func TestStreamBadInput(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestStreamIPv6(t *testing.T) {
+	t.Parallel()
+	h := newRecorder()
+	e := newEdge(t, Config{Handler: h})
+	for _, listen := range []string{"[::1]:0", "[::]:0"} {
+		l, err := ListenStream(listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.ServeStream(l, sip.TransportTCP); err != nil {
+			t.Fatal(err)
+		}
+		to := netip.AddrPortFrom(netip.IPv6Loopback(), addrPort(l.Addr()).Port())
+		write(t, dialTCP(t, to), request(1, "TCP", ""))
+		if a := await(t, "request", h.arrivals); a.flow.Local != to || !a.flow.Remote.Addr().Is6() {
+			t.Errorf("flow %+v", a.flow)
+		}
+		if listen == "[::]:0" { // takes IPv4 too, and says so plainly
+			to = loopback(to.Port())
+			write(t, dialTCP(t, to), request(1, "TCP", ""))
+			if a := await(t, "request", h.arrivals); a.flow.Local != to || !a.flow.Remote.Addr().Is4() {
+				t.Errorf("flow %+v", a.flow)
+			}
+		}
+	}
+}
+
+// failingListener fails a few times, as when file descriptors run out.
+type failingListener struct {
+	*pipeListener
+	failures int
+}
+
+func (l *failingListener) Accept() (net.Conn, error) {
+	if l.failures > 0 {
+		l.failures--
+		return nil, syscall.EMFILE
+	}
+	return l.pipeListener.Accept()
+}
+
+func TestAcceptErrors(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newRecorder()
+		e := newEdge(t, Config{Handler: h})
+		l := &failingListener{newPipeListener(), 10}
+		if err := e.ServeStream(l, sip.TransportTCP); err != nil {
+			t.Fatal(err)
+		}
+		c := l.dial("192.0.2.7:40000")
+		write(t, c, request(1, "TCP", ""))
+		<-h.arrivals
+		if n := e.Counters().AcceptErrors.Load(); n != 10 {
+			t.Errorf("counted %d", n)
+		}
+		_ = c.Close()
+	})
 }
 
 // A message that Parse refuses but that has its boundaries does not end the

@@ -15,9 +15,10 @@ import (
 )
 
 // fastSocket reads and writes by plain system calls that the scheduler is not
-// told of, since they cannot block: the socket is non-blocking. That saves a
-// quarter to a third of the CPU per datagram (docs/performance.md): package
-// net's own calls hand the processor over and wake other threads.
+// told of, since they cannot block: the socket is non-blocking. Measured at
+// 30,000 datagrams a second, each answered: 4.9 µs of CPU a pair, where package
+// net takes 6.7 µs, since its calls hand the processor over and wake other
+// threads. recvmmsg alone gained nothing more.
 //
 // On a wildcard socket it also learns to which of the host's addresses a
 // datagram came, so that the answer leaves from there (RFC 3581, 4).

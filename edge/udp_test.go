@@ -1,11 +1,15 @@
 package edge
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/tacit-presence/tacit/sip"
@@ -246,5 +250,90 @@ func TestUDPLostLocalAddress(t *testing.T) {
 		if got, _ := readDatagram(t, client); got != "x" {
 			t.Errorf("got %q", got)
 		}
+	}
+}
+
+// failingPacket gives errors between datagrams, as ICMP may cause.
+type failingPacket struct {
+	*memPacket
+	failures int
+}
+
+func (p *failingPacket) ReadFrom(b []byte) (int, net.Addr, error) {
+	if p.failures > 0 {
+		p.failures--
+		return 0, nil, syscall.ECONNREFUSED
+	}
+	return p.memPacket.ReadFrom(b)
+}
+
+func TestUDPReadErrors(t *testing.T) {
+	t.Parallel()
+	h := newRecorder()
+	e := newEdge(t, Config{Handler: h})
+	pc := &failingPacket{newMemPacket(), 5}
+	if err := e.ServeUDP(pc); err != nil {
+		t.Fatal(err)
+	}
+	pc.in <- datagram{loopback(5060), []byte(request(1, "UDP", ""))}
+	await(t, "request", h.arrivals)
+	if n := e.Counters().UDPReadErrors.Load(); n != 5 {
+		t.Errorf("counted %d", n)
+	}
+}
+
+// Several goroutines may read one socket, and all may send at once, while it is
+// closed.
+func TestUDPConcurrency(t *testing.T) {
+	t.Parallel()
+	h := newRecorder()
+	e := newEdge(t, Config{Handler: h, UDPReaders: 4})
+	local := serveUDP(t, e, "127.0.0.1:0")
+	client, addr := udpClient(t, "127.0.0.1:0")
+	const n = 200
+	for i := range n {
+		if _, err := client.WriteToUDPAddrPort([]byte(request(i, "UDP", "")), local); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := make(map[string]bool)
+	for range n {
+		seen[await(t, "request", h.arrivals).callID] = true
+	}
+	if len(seen) != n {
+		t.Errorf("%d of %d", len(seen), n)
+	}
+	flow := sip.Flow{Transport: sip.TransportUDP, Local: local, Remote: addr}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for e.Send(flow, []byte("x"), Options{}) == nil {
+			}
+		})
+	}
+	if err := e.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+}
+
+func TestListenUDP(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	c, err := ListenUDP("127.0.0.1:0", slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	for _, want := range []string{"asked=8388608", "receive=", "send=", "listener=127.0.0.1:"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("log lacks %q: %s", want, &log)
+		}
+	}
+	if _, err := ListenUDP(c.LocalAddr().String(), slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("same address twice")
+	}
+	if _, err := ListenStream("nonsense"); err == nil {
+		t.Error("nonsense is listened on")
 	}
 }

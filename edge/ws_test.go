@@ -248,6 +248,27 @@ func TestWebSocketTimeouts(t *testing.T) {
 	})
 }
 
+func TestWebSocketSlowHandshake(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEdge(t, Config{HandshakeTimeout: 7 * time.Second})
+		l := newPipeListener()
+		if err := e.ServeWS(l, false); err != nil {
+			t.Fatal(err)
+		}
+		c := l.dial("192.0.2.7:40000")
+		start := time.Now()
+		write(t, c, "GET / HTTP/1.1\r\nHost: ")
+		if _, err := c.Read(make([]byte, 1)); err == nil || time.Since(start) != 7*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		synctest.Wait()
+		if e.Connections() != 0 {
+			t.Error("place is kept")
+		}
+	})
+}
+
 func TestWebSocketShutdown(t *testing.T) {
 	t.Parallel()
 	h := newRecorder()
