@@ -77,7 +77,7 @@ func mustPut(t *testing.T, s store.Store, key, value string) {
 	}
 }
 
-// wantValue fails unless key has the value; "" with absent means no value.
+// wantValue fails unless key has the value.
 func wantValue(t *testing.T, s store.Store, key, want string) {
 	t.Helper()
 	got, err := s.Get([]byte(key))
