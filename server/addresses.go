@@ -5,22 +5,28 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/tacit-presence/tacit/sip"
 )
 
 // address is how one listener is reached.
 type address struct {
-	local   netip.AddrPort
-	sentBy  string
-	contact string
-	sips    string
+	transport sip.Transport
+	local     netip.AddrPort
+	sentBy    string
+	contact   string
+	sips      string
+	// wild: a wildcard listener with nothing advertised is reached by whatever
+	// address the peer chose; one entry for each, made when first seen.
+	wild *sync.Map // of netip.AddrPort, to *address
 }
 
 // addresses implements notifier.Addresses for a server's listeners.
 type addresses struct {
-	by    [sip.TransportWSS + 1][]address
-	dials func(netip.Addr) bool
+	by       [sip.TransportWSS + 1][]address
+	instance string
+	dials    func(netip.Addr) bool
 }
 
 // publicAddress is what a listener on local is reached by: the advertised
@@ -61,28 +67,45 @@ func machineAddress(v4 bool) netip.Addr {
 
 // add enters a listener. The port of an advertised address holds for UDP and
 // TCP; the others keep their own.
-func (a *addresses) add(t sip.Transport, local netip.AddrPort, advertise, instance string) {
+func (a *addresses) add(t sip.Transport, local netip.AddrPort, advertise string) {
 	public := publicAddress(local, advertise, t == sip.TransportUDP || t == sip.TransportTCP)
-	param := ""
-	if t != sip.TransportUDP {
-		param = ";transport=" + strings.ToLower(t.String())
+	entry := a.address(t, local, public)
+	if local.Addr().IsUnspecified() && advertise == "" {
+		entry.wild = new(sync.Map)
 	}
-	if t == sip.TransportWSS {
-		param = ";transport=ws"
-	}
-	a.by[t] = append(a.by[t], address{
-		local:   local,
-		sentBy:  public,
-		contact: "<sip:tacit@" + public + param + ";gr=" + instance + ">",
-		sips:    "<sips:tacit@" + public + strings.Replace(param, ";transport=tls", ";transport=tcp", 1) + ";gr=" + instance + ">",
-	})
+	a.by[t] = append(a.by[t], entry)
 }
 
+// address spells out what a listener is called.
+func (a *addresses) address(t sip.Transport, local netip.AddrPort, public string) address {
+	plain, secure := "", ""
+	switch t {
+	case sip.TransportTCP:
+		plain, secure = ";transport=tcp", ";transport=tcp"
+	case sip.TransportTLS:
+		plain, secure = ";transport=tls", ";transport=tcp" // RFC 3261, 26.2.2: sips says TLS already
+	case sip.TransportWS, sip.TransportWSS:
+		plain, secure = ";transport=ws", ";transport=ws" // RFC 7118, 4.2
+	}
+	return address{
+		transport: t, local: local, sentBy: public,
+		contact: "<sip:tacit@" + public + plain + ";gr=" + a.instance + ">",
+		sips:    "<sips:tacit@" + public + secure + ";gr=" + a.instance + ">",
+	}
+}
+
+// find returns the listener that a flow belongs to: the one with its local
+// address, else its port (a wildcard's), else its family, else any.
 func (a *addresses) find(f sip.Flow) *address {
 	list := a.by[f.Transport]
 	for i := range list {
 		if list[i].local == f.Local {
 			return &list[i]
+		}
+	}
+	for i := range list {
+		if l := &list[i]; l.local.Port() == f.Local.Port() && l.wild != nil {
+			return a.chosen(l, f.Local)
 		}
 	}
 	for i := range list {
@@ -98,7 +121,20 @@ func (a *addresses) find(f sip.Flow) *address {
 			return &a.by[t][0]
 		}
 	}
-	return &address{sentBy: "localhost.invalid", contact: "<sip:tacit@localhost.invalid>"}
+	return &nowhere
+}
+
+// nowhere stands for a server without listeners.
+var nowhere = address{sentBy: "tacit.invalid", contact: "<sip:tacit@tacit.invalid>", sips: "<sips:tacit@tacit.invalid>"}
+
+// chosen is a wildcard listener as reached by one of this machine's addresses.
+func (a *addresses) chosen(l *address, local netip.AddrPort) *address {
+	if known, ok := l.wild.Load(local); ok {
+		return known.(*address)
+	}
+	entry := a.address(l.transport, local, local.String())
+	known, _ := l.wild.LoadOrStore(local, &entry)
+	return known.(*address)
 }
 
 // SentBy is the HOST:PORT of Via.

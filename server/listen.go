@@ -73,7 +73,7 @@ func (s *Server) listen() error {
 		}
 		all = append(all, b)
 		local := addrPort(at)
-		s.addrs.add(c.Transport, local, s.cfg.Advertise, s.gruu)
+		s.addrs.add(c.Transport, local, s.cfg.Advertise)
 		s.listening = append(s.listening, Listener{Transport: c.Transport, Address: local.String()})
 	}
 	if err := s.listenWeb(); err != nil {
