@@ -1,22 +1,34 @@
 // Package load drives any SIP presence server with many presentities and
 // watchers, and measures what it answers, how fast, and at what cost.
+//
+// Every published document carries a sequence number and its time, so that a
+// watcher's NOTIFY tells which PUBLISH it belongs to and how old it is.
+//
+// The generator shares the machine with the server under test, so it is built
+// to cost little: few sockets, ready-made messages, and a scan of what comes in
+// that looks only at what the answer needs. It is not a strict SIP peer; package
+// client is.
 package load
 
 import (
-	"context"
+	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"time"
 )
+
+// ErrConfig means that Config makes no sense.
+var ErrConfig = errors.New("load: wrong configuration")
 
 // Phase selects what a run does.
 type Phase string
 
-// The phases. PhasePublish runs against subscriptions of nobody: it measures
-// PUBLISH alone.
+// The phases.
 const (
 	PhaseBoth      Phase = "both"
-	PhaseSubscribe Phase = "subscribe"
-	PhasePublish   Phase = "publish"
+	PhaseSubscribe Phase = "subscribe" // no PUBLISH at all
+	PhasePublish   Phase = "publish"   // no watchers: PUBLISH alone is measured
 )
 
 // Config describes one run. Zero values get the defaults that are named.
@@ -37,19 +49,19 @@ type Config struct {
 	// AssertedIdentity sends P-Asserted-Identity, for a server that trusts this
 	// address.
 	AssertedIdentity bool
-	// Password answers digest challenges; it may hold %d for the user's number.
+	// Password answers digest challenges; it may hold %s for the user's name.
 	Password string
 
-	BodySize int // bytes of each published document; default 1024
+	BodySize int // bytes of each published document, if it is not smaller than it can be; default 1024
 	// Rate is PUBLISHes per second; 0: closed loop with Window outstanding
 	// PUBLISHes (default 64). At most one is outstanding for a presentity.
 	Rate     float64
 	Window   int
 	Duration time.Duration // measured; default 10 s
 	Warmup   time.Duration // published but not measured, after one PUBLISH of each; default 2 s
-	Settle   time.Duration // wait for late NOTIFYs at the end; default 3 s
+	Settle   time.Duration // wait for late NOTIFYs after each phase; default 3 s
 
-	SubscribeExpires time.Duration // default 1 h
+	SubscribeExpires time.Duration // default 1 h; nothing is refreshed
 	SubscribeRate    float64       // SUBSCRIBEs per second; 0: closed loop with SubscribeWindow outstanding
 	SubscribeWindow  int           // default 64
 	PublishExpires   time.Duration // default 1 h
@@ -67,11 +79,79 @@ type Config struct {
 	Progress   io.Writer // gets a line each second; nil: none
 }
 
-// Report is what a run measured.
-type Report struct{ _ int }
+// Limits of one run: what fits a machine beside the server.
+const (
+	maxPresentities  = 1_000_000
+	maxSubscriptions = 10_000_000
+	maxSockets       = 1000
+	maxBodySize      = 60 << 10 // a UDP datagram holds 65,507 bytes with the headers
+)
 
-// WriteText writes the report for people.
-func (r *Report) WriteText(w io.Writer) error { return nil }
+// complete fills in defaults and checks.
+func (c *Config) complete() error {
+	set(&c.Transport, "udp")
+	set(&c.Domain, "example.com")
+	set(&c.Presentities, 100)
+	set(&c.Watchers, 10)
+	set(&c.Users, "user%d")
+	set(&c.WatcherPattern, "watcher%d")
+	set(&c.BodySize, 1024)
+	set(&c.Window, 64)
+	set(&c.SubscribeWindow, 64)
+	set(&c.Duration, 10*time.Second)
+	set(&c.Warmup, 2*time.Second)
+	set(&c.Settle, 3*time.Second)
+	set(&c.SubscribeExpires, time.Hour)
+	set(&c.PublishExpires, time.Hour)
+	set(&c.Phase, PhaseBoth)
+	set(&c.Sockets, 1)
+	if c.Progress == nil {
+		c.Progress = io.Discard
+	}
+	for _, check := range []struct {
+		ok   bool
+		what string
+	}{
+		{c.Server != "", "no server"},
+		{c.Transport == "udp" || c.Transport == "tcp", "transport " + c.Transport + " is neither udp nor tcp"},
+		{c.Presentities > 0 && c.Presentities <= maxPresentities, "the number of presentities"},
+		{c.Watchers > 0 && c.Watchers <= maxSubscriptions/c.Presentities, "the number of watchers"},
+		{strings.Count(c.Users, "%d") == 1, "users " + c.Users + " has no %d"},
+		{strings.Count(c.WatcherPattern, "%d") == 1, "watchers " + c.WatcherPattern + " has no %d"},
+		{c.BodySize > 0 && c.BodySize <= maxBodySize, "the body size"},
+		{c.Rate >= 0 && c.SubscribeRate >= 0, "a negative rate"},
+		{c.Window > 0 && c.SubscribeWindow > 0, "a negative window"},
+		{c.Sockets > 0 && c.Sockets <= maxSockets, "the number of sockets"},
+		{c.Phase == PhaseBoth || c.Phase == PhasePublish || c.Phase == PhaseSubscribe, "phase " + string(c.Phase)},
+		{min(c.Duration, c.Warmup, c.Settle, c.SubscribeExpires, c.PublishExpires) > 0, "a negative duration"},
+	} {
+		if !check.ok {
+			return fmt.Errorf("%w: %s", ErrConfig, check.what)
+		}
+	}
+	return nil
+}
 
-// Run drives the server as cfg says.
-func Run(ctx context.Context, cfg Config) (*Report, error) { return nil, nil }
+// set gives a field its default.
+func set[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (c *Config) publishes() bool  { return c.Phase != PhaseSubscribe }
+func (c *Config) subscribes() bool { return c.Phase != PhasePublish }
+
+// user gives the address-of-record of presentity i.
+func (c *Config) user(i int) string {
+	return "sip:" + fmt.Sprintf(c.Users, i) + "@" + c.Domain
+}
+
+// watcher gives the address-of-record of presentity i's watcher j.
+func (c *Config) watcher(i, j int) string {
+	if c.DistinctWatchers {
+		j += i * c.Watchers
+	}
+	return "sip:" + fmt.Sprintf(c.WatcherPattern, j) + "@" + c.Domain
+}

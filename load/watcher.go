@@ -1,0 +1,183 @@
+package load
+
+import (
+	"time"
+
+	"github.com/tacit-presence/tacit/sip"
+)
+
+// subscription is one watcher of one presentity. There may be hundreds of
+// thousands, so it is small.
+type subscription struct {
+	last   uint32 // newest document seen
+	got    uint32 // different documents seen
+	notify uint32 // CSeq of the newest NOTIFY
+	cseq   uint32 // of the newest SUBSCRIBE
+	tries  uint8
+	out    bool // a SUBSCRIBE is outstanding
+	active bool // accepted, and not terminated
+	heard  bool // there was a NOTIFY
+}
+
+// watcher is a lane of subscriptions.
+type watcher struct {
+	lane
+	all     []subscription
+	auths   map[int]string // header field lines of outstanding SUBSCRIBEs
+	marker  []byte
+	heard   int       // subscriptions with a NOTIFY
+	latency histogram // PUBLISH to NOTIFY
+}
+
+func newWatcher(r *run, l *link, index, lanes int) *watcher {
+	w := &watcher{lane: newLane(r, l, index, lanes), auths: map[int]string{}}
+	w.marker = []byte("run=" + r.id + " seq=")
+	w.count = w.share(r.cfg.Presentities * r.cfg.Watchers)
+	w.all = make([]subscription, w.count)
+	return w
+}
+
+func (w *watcher) base() *lane { return &w.lane }
+
+// addresses gives whom and who of a subscription.
+func (w *watcher) addresses(i int) (presentity, own string) {
+	n, m := w.number(i), w.r.cfg.Watchers
+	return w.r.cfg.user(n / m), w.r.cfg.watcher(n/m, n%m)
+}
+
+func (w *watcher) next(now time.Time, out *outbox) bool {
+	if w.stage != stageFirst || w.cursor >= len(w.all) {
+		return false
+	}
+	i := w.cursor
+	w.cursor++
+	w.all[i].out = true
+	w.out++
+	w.n.requests++
+	w.again(i, now, out)
+	return true
+}
+
+// again sends a SUBSCRIBE in a new transaction.
+func (w *watcher) again(i int, now time.Time, out *outbox) {
+	u := &w.all[i]
+	u.cseq++
+	if len(w.creds) > 0 {
+		to, own := w.addresses(i)
+		w.auths[i] = w.creds.header(own, to, sip.MethodSubscribe)
+	}
+	w.queue.add(i, u.cseq, now)
+	w.write(i, out)
+}
+
+func (w *watcher) write(i int, out *outbox) {
+	to, own := w.addresses(i)
+	out.buf = w.w.subscribe(out.buf, to, own, w.auths[i], series{'w', w.number(i), w.all[i].cseq})
+	out.end()
+}
+
+func (w *watcher) repeat(now time.Time, out *outbox) {
+	w.queue.run(now, func(e *pending) bool {
+		u := &w.all[e.number]
+		return u.out && u.cseq == e.cseq
+	}, func(e *pending, a sip.ClientAction) {
+		if a == sip.ClientRetransmit {
+			w.n.repeated++
+			w.write(e.number, out)
+			return
+		}
+		w.n.timeouts++
+		w.all[e.number].out = false
+		w.done(w, false, now, out)
+	})
+}
+
+func (w *watcher) receive(raw []byte, out *outbox) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := &w.s
+	if !s.scan(raw) || s.request && !s.notify {
+		return
+	}
+	if s.notify { // whatever it is for: a 200 costs the server least
+		out.buf = s.appendOK(out.buf, w.link.rport)
+		out.end()
+	}
+	number, ok := index(s.callIDValue, w.w.subscribeID)
+	if !ok {
+		return
+	}
+	i, ok := w.local(number, len(w.all))
+	if !ok {
+		return
+	}
+	if s.notify {
+		w.notified(&w.all[i])
+	} else if s.status >= 200 {
+		w.answered(i, out)
+	}
+}
+
+// answered handles the final response to a SUBSCRIBE.
+func (w *watcher) answered(i int, out *outbox) {
+	u, s := &w.all[i], &w.s
+	if !u.out || s.number != u.cseq {
+		return // answered before
+	}
+	now := time.Now()
+	challenge := s.status == 401 || s.status == 407
+	if challenge && u.tries < maxTries {
+		u.tries++
+		if _, own := w.addresses(i); w.creds.learn(s, own, w.r.cfg.Password) {
+			w.again(i, now, out)
+			return
+		}
+	}
+	u.out = false
+	delete(w.auths, i)
+	if s.status < 300 {
+		u.active = true
+		w.n.answers++
+	} else {
+		w.n.statuses[s.status]++
+	}
+	w.done(w, s.status < 300, now, out)
+}
+
+// notified handles a NOTIFY.
+func (w *watcher) notified(u *subscription) {
+	s := &w.s
+	if u.heard && s.number <= u.notify {
+		w.n.seenBefore++
+		return
+	}
+	if !u.heard {
+		u.heard = true
+		w.heard++
+	}
+	u.notify = s.number
+	w.n.notifies++
+	if len(s.state) > 0 {
+		switch s.state[0] | 0x20 {
+		case 'p':
+			w.n.pending++
+		case 't':
+			w.n.terminated++
+			u.active = false
+		}
+	}
+	seq, t, ok := sequence(s.body, w.marker)
+	switch {
+	case !ok || seq == u.last:
+		return
+	case seq < u.last:
+		w.n.backwards++
+		return
+	}
+	u.last = seq
+	u.got++
+	w.n.documents++
+	if sent := time.Duration(t); w.r.measures(sent) {
+		w.latency.add(time.Since(w.r.began) - sent)
+	}
+}
