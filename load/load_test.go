@@ -81,6 +81,13 @@ func newAgent(t *testing.T) *agent {
 	return a
 }
 
+// set changes how a behaves.
+func (a *agent) set(change func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	change()
+}
+
 func (a *agent) stream(conn net.Conn) {
 	from := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
 	buf := make([]byte, 1<<20)
@@ -282,7 +289,9 @@ func TestDigest(t *testing.T) {
 	t.Parallel()
 	for _, qop := range [][]string{nil, {"auth"}} {
 		a := newAgent(t)
-		a.guard = &sip.Challenge{Realm: "example.com", Nonce: "n", Algorithm: sip.AlgorithmSHA256, QOP: qop}
+		a.set(func() {
+			a.guard = &sip.Challenge{Realm: "example.com", Nonce: "n", Algorithm: sip.AlgorithmSHA256, QOP: qop}
+		})
 		cfg := small(a)
 		cfg.Password = "pw-%s"
 		rep, err := Run(t.Context(), cfg)
@@ -299,7 +308,7 @@ func TestDigest(t *testing.T) {
 func TestRepetition(t *testing.T) {
 	t.Parallel()
 	a := newAgent(t)
-	a.fault = func(n int, _ *sip.Message) (bool, int) { return n%17 == 0, 0 }
+	a.set(func() { a.fault = func(n int, _ *sip.Message) (bool, int) { return n%17 == 0, 0 } })
 	rep, err := Run(t.Context(), small(a))
 	if err != nil {
 		t.Fatal(err)
@@ -313,12 +322,13 @@ func TestPublishAnew(t *testing.T) {
 	t.Parallel()
 	a := newAgent(t)
 	forgot := 0
-	a.fault = func(_ int, m *sip.Message) (bool, int) {
+	fault := func(_ int, m *sip.Message) (bool, int) {
 		if forgot++; m.Method == sip.MethodPublish && forgot%10 == 0 {
 			delete(a.etags, m.RequestURI)
 		}
 		return false, 0
 	}
+	a.set(func() { a.fault = fault })
 	rep, err := Run(t.Context(), small(a))
 	if err != nil {
 		t.Fatal(err)
@@ -334,12 +344,13 @@ func TestLostNotifies(t *testing.T) {
 	cfg := small(a)
 	cfg.Settle = 100 * time.Millisecond
 	seen := 0
-	a.fault = func(_ int, m *sip.Message) (bool, int) {
+	fault := func(_ int, m *sip.Message) (bool, int) {
 		if seen++; m.Method == sip.MethodPublish && seen > 90 {
 			a.subs[m.RequestURI] = a.subs[m.RequestURI][:2] // one watcher of each is forgotten
 		}
 		return false, 0
 	}
+	a.set(func() { a.fault = fault })
 	rep, err := Run(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -352,7 +363,7 @@ func TestLostNotifies(t *testing.T) {
 func TestRefusedAll(t *testing.T) {
 	t.Parallel()
 	a := newAgent(t)
-	a.fault = func(int, *sip.Message) (bool, int) { return false, 403 }
+	a.set(func() { a.fault = func(int, *sip.Message) (bool, int) { return false, 403 } })
 	for _, phase := range []Phase{PhaseSubscribe, PhasePublish} {
 		cfg := small(a)
 		cfg.Phase = phase
