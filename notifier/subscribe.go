@@ -212,28 +212,9 @@ func acceptable(m *sip.Message, types []string) *refusal {
 func (t *Table) dialog(s *Subscription, ev *shard.Event, a ask) *refusal {
 	m := ev.Msg
 	if s.fixed == "" {
-		d, err := sip.DialogFromRequest(m, s.Tag.String())
-		if err != nil {
-			return &refusal{status: 400, reason: "Malformed Dialog"}
+		if no := t.open(s, m, a); no != nil {
+			return no
 		}
-		uri, routes := d.NextHop()
-		var b []byte
-		b = append(b, uri...)
-		for _, r := range routes {
-			b = sip.AppendHeader(b, "Route", r)
-		}
-		to, _ := m.Get(sip.HeaderTo)
-		from, _ := m.Get(sip.HeaderFrom)
-		b = sip.AppendHeader(b, "From", to+";tag="+s.Tag.String())
-		b = sip.AppendHeader(b, "To", from)
-		b = sip.AppendHeader(b, "Call-ID", m.CallID)
-		event := string(a.pkg.Name())
-		if a.eventID != "" {
-			event += ";id=" + a.eventID
-		}
-		b = sip.AppendHeader(b, "Event", event)
-		all := string(b)
-		s.target, s.fixed = all[:len(uri)], all[len(uri):]
 	} else if !strings.HasPrefix(s.fixed, "Route:") && s.target != a.target {
 		s.target = strings.Clone(a.target)
 	} else if strings.HasPrefix(s.fixed, "Route:") {
@@ -242,6 +223,45 @@ func (t *Table) dialog(s *Subscription, ev *shard.Event, a ask) *refusal {
 	s.remoteSeq = m.CSeq.Seq
 	t.attach(s, ev.Flow)
 	t.route(s)
+	return nil
+}
+
+// open takes what stays the same for the dialog's life from its first request.
+func (t *Table) open(s *Subscription, m *sip.Message, a ask) *refusal {
+	b, uri := t.scratch[:0], a.target
+	b = append(b, uri...)
+	if _, routed := m.Get(sip.HeaderRecordRoute); routed {
+		d, err := sip.DialogFromRequest(m, "")
+		if err != nil {
+			return &refusal{status: 400, reason: "Malformed Dialog"}
+		}
+		var routes []string
+		uri, routes = d.NextHop()
+		b = append(b[:0], uri...)
+		for _, r := range routes {
+			b = sip.AppendHeader(b, "Route", r)
+		}
+	}
+	to, _ := m.Get(sip.HeaderTo)
+	from, _ := m.Get(sip.HeaderFrom)
+	b = append(b, "From: "...)
+	b = append(b, to...)
+	b = append(b, ";tag="...)
+	b = appendTag(b, s.Tag)
+	b = append(b, "\r\nTo: "...)
+	b = append(b, from...)
+	b = append(b, "\r\nCall-ID: "...)
+	b = append(b, m.CallID...)
+	b = append(b, "\r\nEvent: "...)
+	b = append(b, a.pkg.Name()...)
+	if a.eventID != "" {
+		b = append(b, ";id="...)
+		b = append(b, a.eventID...)
+	}
+	b = append(b, "\r\n"...)
+	all := string(b)
+	t.scratch = b
+	s.target, s.fixed = all[:len(uri)], all[len(uri):]
 	return nil
 }
 

@@ -2,7 +2,6 @@ package notifier
 
 import (
 	"encoding/hex"
-	"hash/fnv"
 	"time"
 
 	"github.com/tacit-presence/tacit/presence"
@@ -128,9 +127,5 @@ func (s *Subscription) Flow() (f sip.Flow, alive bool) { return s.flow, !s.detac
 // this request of that dialog" for which the strings need not be kept. The tag,
 // which only the two ends know, is what protects.
 func peerKey(callID, remoteTag string) uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(callID))
-	h.Write([]byte{0})
-	h.Write([]byte(remoteTag))
-	return h.Sum64()
+	return fnv1a(fnv1a(fnvOffset, callID), remoteTag)
 }

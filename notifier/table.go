@@ -4,7 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
-	"hash/fnv"
+	"hash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,11 +64,17 @@ type Table struct {
 	byConn map[uint64][]*Subscription
 	timers timers
 	empty  []*Resource
+
+	mac     hash.Hash // keyed with cfg.Secret
+	scratch []byte
 }
 
 // NewTable makes an empty one.
 func NewTable(cfg Config) *Table {
-	return &Table{cfg: cfg, subs: map[Tag]*Subscription{}, byConn: map[uint64][]*Subscription{}}
+	return &Table{
+		cfg: cfg, subs: map[Tag]*Subscription{}, byConn: map[uint64][]*Subscription{},
+		mac: hmac.New(sha256.New, cfg.Secret),
+	}
 }
 
 // Deadline is when Tick wants to be called; zero: never.
@@ -99,20 +105,18 @@ func (t *Table) Package(name presence.EventPackage) Package {
 // repetition, even after a restart or for a fetch, names the same dialog.
 func (t *Table) tag(ev *shard.Event) Tag {
 	m := ev.Msg
-	mac := hmac.New(sha256.New, t.cfg.Secret)
-	for _, s := range [...]string{string(ev.Presentity), string(ev.Who.AOR()), m.CallID, m.From.Tag()} {
-		var n [4]byte
-		binary.BigEndian.PutUint32(n[:], uint32(len(s)))
-		mac.Write(n[:])
-		mac.Write([]byte(s))
-	}
-	var seq [4]byte
-	binary.BigEndian.PutUint32(seq[:], m.CSeq.Seq)
-	mac.Write(seq[:])
 	event, _ := m.Get(sip.HeaderEvent)
-	mac.Write([]byte(event))
+	b := binary.BigEndian.AppendUint32(t.scratch[:0], m.CSeq.Seq)
+	for _, s := range [...]string{string(ev.Presentity), string(ev.Who.AOR()), m.CallID, m.From.Tag(), event} {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
+		b = append(b, s...)
+	}
+	t.mac.Reset()
+	t.mac.Write(b)
+	b = t.mac.Sum(b[:0])
+	t.scratch = b
 	var tag Tag
-	copy(tag[1:], mac.Sum(nil))
+	copy(tag[1:], b)
 	tag[0] = byte(t.cfg.Shard)
 	return tag
 }
@@ -121,15 +125,24 @@ func (t *Table) tag(ev *shard.Event) Tag {
 // From tag and body. (The body, since one client's Call-IDs and tags begin anew
 // at each start.)
 func Fingerprint(m *sip.Message) uint64 {
-	h := fnv.New64a()
+	h := fnvOffset
 	for _, s := range [...]string{m.CallID, m.From.Tag(), string(m.CSeq.Method), m.Body} {
-		h.Write([]byte(s))
-		h.Write([]byte{0})
+		h = fnv1a(h, s)
 	}
-	var seq [4]byte
-	binary.BigEndian.PutUint32(seq[:], m.CSeq.Seq)
-	h.Write(seq[:])
-	return h.Sum64()
+	return (h ^ uint64(m.CSeq.Seq)) * fnvPrime
+}
+
+// FNV-1a, 64 bits; hash/fnv costs an allocation a time.
+const (
+	fnvOffset uint64 = 14695981039346656037
+	fnvPrime  uint64 = 1099511628211
+)
+
+func fnv1a(h uint64, s string) uint64 {
+	for i := 0; i < len(s); i++ {
+		h = (h ^ uint64(s[i])) * fnvPrime
+	}
+	return h * fnvPrime // a zero byte, so that the pieces' borders count
 }
 
 // Emptied calls fn for each resource that has lost its last subscription since
