@@ -23,7 +23,6 @@ type credentials map[string]*credential
 // there is none. The user's name is that of the address.
 func (cs credentials) learn(s *scanned, aor, password string) bool {
 	name, _, _ := strings.Cut(strings.TrimPrefix(aor, "sip:"), "@")
-	password = strings.ReplaceAll(password, "%s", name)
 	for _, raw := range s.challenges[:s.challenged] {
 		ch, err := sip.ParseChallenge(string(raw))
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -49,7 +50,7 @@ type Config struct {
 	// AssertedIdentity sends P-Asserted-Identity, for a server that trusts this
 	// address.
 	AssertedIdentity bool
-	// Password answers digest challenges; it may hold %s for the user's name.
+	// Password answers digest challenges; it may hold %d for the user's number.
 	Password string
 
 	BodySize int // bytes of each published document, if it is not smaller than it can be; default 1024
@@ -148,10 +149,20 @@ func (c *Config) user(i int) string {
 	return "sip:" + fmt.Sprintf(c.Users, i) + "@" + c.Domain
 }
 
-// watcher gives the address-of-record of presentity i's watcher j.
-func (c *Config) watcher(i, j int) string {
+// watcherNumber gives the number of presentity i's watcher j.
+func (c *Config) watcherNumber(i, j int) int {
 	if c.DistinctWatchers {
 		j += i * c.Watchers
 	}
-	return "sip:" + fmt.Sprintf(c.WatcherPattern, j) + "@" + c.Domain
+	return j
+}
+
+// password gives that of a user.
+func (c *Config) password(number int) string {
+	return strings.ReplaceAll(c.Password, "%d", strconv.Itoa(number))
+}
+
+// watcher gives the address-of-record of presentity i's watcher j.
+func (c *Config) watcher(i, j int) string {
+	return "sip:" + fmt.Sprintf(c.WatcherPattern, c.watcherNumber(i, j)) + "@" + c.Domain
 }

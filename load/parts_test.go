@@ -152,6 +152,9 @@ func TestReadProcesses(t *testing.T) {
 	if err != nil || one == 0 {
 		t.Errorf("RSS %d, %v", one, err)
 	}
+	if glance, err := glanceRSS(cmd.Process.Pid); err != nil || glance == 0 {
+		t.Errorf("RSS %d, %v", glance, err)
+	}
 	// This process and its children, the shell among them.
 	all, err := ReadRSS(os.Getpid(), cmd.Process.Pid)
 	if err != nil || all < one {

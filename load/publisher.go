@@ -131,7 +131,7 @@ func (p *publisher) receive(raw []byte, out *outbox) {
 	}
 	u.tries++
 	again := u.tries < maxTries
-	if again && (s.status == 401 || s.status == 407) && p.creds.learn(s, u.aor, p.r.cfg.Password) {
+	if again && (s.status == 401 || s.status == 407) && p.creds.learn(s, u.aor, p.r.cfg.password(p.number(i))) {
 		p.again(i, now, out)
 		return
 	}

@@ -242,6 +242,14 @@ func (r *run) newReport() *Report {
 	return rep
 }
 
+// note keeps the first reason why the server's numbers are not whole: a process
+// that has ended.
+func (r *Report) note(err error) {
+	if err != nil && r.ProcessError == "" {
+		r.ProcessError = err.Error()
+	}
+}
+
 // finish fills in what is of the whole run.
 func (r *run) finish(rep *Report) {
 	end := r.sample(rep)

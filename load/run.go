@@ -282,8 +282,8 @@ func (r *run) phases(ctx context.Context, rep *Report) error {
 func (r *run) subscribe(ctx context.Context, rep *Report) error {
 	s := &SubscribeReport{}
 	rep.Subscribe = s
+	s.RSSBefore = r.memory(rep)
 	before := r.sample(rep)
-	s.RSSBefore = before.rss
 	err := r.once(ctx, r.sinks(), r.cfg.SubscribeWindow, r.cfg.SubscribeRate)
 	took := time.Since(before.at)
 	if err == nil {
@@ -306,7 +306,7 @@ func (r *run) subscribe(ctx context.Context, rep *Report) error {
 			return err
 		}
 	}
-	s.RSSAfter = r.sample(rep).rss
+	s.RSSAfter = r.memory(rep)
 	s.BytesPerSubscription = (s.RSSAfter - s.RSSBefore) / int64(n.answers)
 	return nil
 }
@@ -353,25 +353,28 @@ type sample struct {
 	at  time.Time
 	n   totals
 	cpu time.Duration
-	rss int64
 }
 
-// sample reads counters and the server's processes. That one of them has ended
-// is told once, in the report.
+// sample reads counters and the server's processor time.
 func (r *run) sample(rep *Report) sample {
 	s := sample{at: time.Now(), n: r.totals()}
-	if len(r.cfg.ServerPIDs) == 0 {
-		return s
+	if len(r.cfg.ServerPIDs) > 0 {
+		var err error
+		s.cpu, err = ReadCPU(r.cfg.ServerPIDs...)
+		rep.note(err)
 	}
-	var err error
-	if s.cpu, err = ReadCPU(r.cfg.ServerPIDs...); err == nil {
-		s.rss, err = ReadRSS(r.cfg.ServerPIDs...)
-	}
-	if err != nil && rep.ProcessError == "" {
-		rep.ProcessError = err.Error()
-	}
-	r.notePeak(s.rss)
 	return s
+}
+
+// memory reads what the server holds.
+func (r *run) memory(rep *Report) int64 {
+	if len(r.cfg.ServerPIDs) == 0 {
+		return 0
+	}
+	rss, err := ReadRSS(r.cfg.ServerPIDs...)
+	rep.note(err)
+	r.notePeak(rss)
+	return rss
 }
 
 func (r *run) notePeak(rss int64) {
@@ -392,7 +395,7 @@ func (r *run) watch() {
 		case <-ticker.C:
 		}
 		if len(r.cfg.ServerPIDs) > 0 {
-			if rss, err := ReadRSS(r.cfg.ServerPIDs...); err == nil {
+			if rss, err := glanceRSS(r.cfg.ServerPIDs...); err == nil {
 				r.notePeak(rss)
 			}
 		}

@@ -128,7 +128,9 @@ func (w *watcher) answered(i int, out *outbox) {
 	challenge := s.status == 401 || s.status == 407
 	if challenge && u.tries < maxTries {
 		u.tries++
-		if _, own := w.addresses(i); w.creds.learn(s, own, w.r.cfg.Password) {
+		n, m := w.number(i), w.r.cfg.Watchers
+		password := w.r.cfg.password(w.r.cfg.watcherNumber(n/m, n%m))
+		if _, own := w.addresses(i); w.creds.learn(s, own, password) {
 			w.again(i, now, out)
 			return
 		}
