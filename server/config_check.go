@@ -355,8 +355,8 @@ func (l limitsSection) limits() Limits {
 // ParseDecision reads the name of a decision: block, confirm, polite-block or
 // allow.
 func ParseDecision(s string) (policy.Handling, error) {
-	h, ok := policy.ParseHandling(s)
-	if !ok {
+	h, err := policy.ParseHandling(s)
+	if err != nil {
 		return policy.Block, fmt.Errorf("%q is no decision; write block, confirm, polite-block or allow", s)
 	}
 	return h, nil
