@@ -42,8 +42,11 @@ type loadCmd struct {
 
 // Run puts load on a server and prints what was measured.
 func (c *loadCmd) Run(e *env) error {
-	if c.Presentities < 1 || c.Watchers < 0 || c.Body < 0 || c.Duration <= 0 || c.Sockets < 1 {
-		return usage("--presentities, --duration and --sockets must be more than 0, --watchers and --body not less")
+	if min(c.Presentities, c.Watchers, c.Sockets, c.Window, c.SubscribeWindow) < 1 || c.Duration <= 0 {
+		return usage("--presentities, --watchers, --sockets, --duration and the windows must be more than 0; for no watchers, --phase publish")
+	}
+	if min(c.Rate, c.SubscribeRate) < 0 || c.Body < 0 {
+		return usage("--rate, --subscribe-rate and --body must not be less than 0")
 	}
 	cfg := load.Config{
 		Server: c.Server, Transport: c.Transport, Domain: c.Domain,

@@ -33,7 +33,7 @@ type localserveCmd struct {
 	HTTPS           string        `name:"https" placeholder:"HOST:PORT" help:"Metrics and health over HTTPS. Closed unless given."`
 	Advertise       string        `placeholder:"HOST[:PORT]" help:"What Via, Contact and Record-Route say, where the server listens on a wildcard or behind NAT."`
 	User            []string      `sep:"none" placeholder:"NAME:PASSWORD" help:"A user; again for each. The password may hold colons. Then only the users given exist, and no rules are made."`
-	UsersFile       string        `placeholder:"FILE" help:"Users, one a line: name,password[,AOR...]. Then only the users given exist, and no rules are made."`
+	UsersFile       string        `placeholder:"FILE" help:"Users, one a line: name,password[,AOR...]; the AORs are aliases of sip:name@domain. Then only the users given exist, and no rules are made."`
 	Trust           []string      `placeholder:"CIDR" help:"An address or network whose P-Asserted-Identity is believed; again for each."`
 	DefaultDecision string        `enum:"block,confirm,polite-block,allow" default:"confirm" placeholder:"DECISION" help:"What a watcher without a rule gets: block, confirm, polite-block or allow."`
 	MinInterval     time.Duration `placeholder:"DURATION" default:"0s" help:"Least time between two notifications of one subscription."`

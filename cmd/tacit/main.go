@@ -26,8 +26,11 @@ const (
 	exitUnreachable = 3 // no server runs there, or it does not answer
 )
 
-// errUsage marks errors of the command line.
-var errUsage = errors.New("usage")
+// usageError is an error of the command line.
+type usageError struct{ error }
+
+// usage makes one.
+func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // cli is the whole command line; kong reads its tags.
 type cli struct {
@@ -114,20 +117,15 @@ func newParser(exit func(int)) (*kong.Kong, error) {
 
 const exitCodes = "Exit codes: 0 done; 1 failed; 2 wrong command line or configuration; 3 no server runs there, or it does not answer."
 
-// usage makes an error of the command line.
-func usage(format string, args ...any) error {
-	return fmt.Errorf("%w%w", errUsage, fmt.Errorf(format, args...))
-}
-
 // fail prints err, a line for each part, and gives the exit code for it.
 func fail(e *env, err error) int {
-	text := strings.TrimPrefix(err.Error(), errUsage.Error())
-	for line := range strings.SplitSeq(text, "\n") {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
 		fmt.Fprintln(e.stderr, "tacit: "+line)
 	}
+	var wrong usageError
 	var config *server.ConfigError
 	switch {
-	case errors.Is(err, errUsage), errors.As(err, &config), errors.Is(err, client.ErrConfig):
+	case errors.As(err, &wrong), errors.As(err, &config), errors.Is(err, client.ErrConfig):
 		return exitUsage
 	case errors.Is(err, server.ErrStopped), errors.Is(err, client.ErrConnection), errors.Is(err, client.ErrNoAnswer):
 		return exitUnreachable

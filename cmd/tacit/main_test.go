@@ -70,7 +70,7 @@ dave, x y ,d
 	want := []server.NewUser{
 		{Name: "alice", Password: "secret"},
 		{Name: "bob", Password: "a,b:c", AORs: []presence.AOR{"sip:bob@example.com", "sip:robert@example.com"}},
-		{Name: "dave", Password: "x y ", AORs: []presence.AOR{"sip:d@example.com"}},
+		{Name: "dave", Password: "x y ", AORs: []presence.AOR{"sip:dave@example.com", "sip:d@example.com"}},
 	}
 	equal := func(a, b server.NewUser) bool {
 		return a.Name == b.Name && a.Password == b.Password && slices.Equal(a.AORs, b.AORs)

@@ -5,14 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/tacit-presence/tacit/server"
 )
 
 // readUsers reads a users file: name,password[,AOR...] a line, as CSV; empty
-// lines and those that begin with # are passed over. An AOR without a domain
-// is one of domain.
+// lines and those that begin with # are passed over. The AORs are aliases of
+// sip:name@domain. One without a domain is of that domain too.
 func readUsers(r io.Reader, file, domain string) ([]server.NewUser, error) {
 	in := csv.NewReader(r)
 	in.Comment = '#'
@@ -35,7 +36,7 @@ func readUsers(r io.Reader, file, domain string) ([]server.NewUser, error) {
 		line, _ := in.FieldPos(0)
 		u, err := readUser(fields, domain)
 		if err != nil {
-			return nil, usage("%s:%d: %v", file, line, strings.TrimPrefix(err.Error(), errUsage.Error()))
+			return nil, usage("%s:%d: %v", file, line, err)
 		}
 		if first, twice := lineOf[u.Name]; twice {
 			return nil, usage("%s:%d: %s is on line %d already", file, line, u.Name, first)
@@ -60,11 +61,20 @@ func readUser(fields []string, domain string) (server.NewUser, error) {
 		if s = strings.TrimSpace(s); s == "" {
 			continue
 		}
+		if len(u.AORs) == 0 {
+			own, err := parseAOR(u.Name, domain)
+			if err != nil {
+				return u, fmt.Errorf("the name %q makes no address: %w", u.Name, err)
+			}
+			u.AORs = append(u.AORs, own)
+		}
 		aor, err := parseAOR(s, domain)
 		if err != nil {
 			return u, err
 		}
-		u.AORs = append(u.AORs, aor)
+		if !slices.Contains(u.AORs, aor) {
+			u.AORs = append(u.AORs, aor)
+		}
 	}
 	return u, nil
 }
