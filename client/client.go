@@ -203,12 +203,13 @@ func (c *Client) Close() error {
 }
 
 // start runs f in a goroutine that Close waits for, unless c is closed.
-func (c *Client) start(f func()) {
+func (c *Client) start(f func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closed {
 		c.wg.Go(f)
 	}
+	return !c.closed
 }
 
 // newTag makes a tag, Call-ID or branch suffix of 128 random bits.

@@ -81,7 +81,10 @@ func (c *Client) Subscribe(ctx context.Context, target string, o SubscribeOption
 		s.finish(err)
 		return nil, err
 	}
-	c.start(s.run)
+	if !c.start(s.run) {
+		s.finish(ErrClosed)
+		return nil, ErrClosed
+	}
 	return s, nil
 }
 
@@ -299,6 +302,9 @@ func (s *Subscription) keep(u *usage) bool {
 		if !retry.IsZero() {
 			due, lost = retry, nil
 		}
+		if s.isLeaving() { // Unsubscribe sees to all but the end
+			due, lost = last, nil
+		}
 		if last.Before(due) {
 			due = last
 		}
@@ -310,8 +316,8 @@ func (s *Subscription) keep(u *usage) bool {
 		case !now.Before(last):
 			u.end(loss{err: ErrNoSubscription, returns: true})
 			continue
-		case now.Before(due) && !isClosed(lost), s.isLeaving():
-			continue
+		case now.Before(due) && !isClosed(lost):
+			continue // poked
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), s.c.cfg.Timeout)
 		err := s.renew(ctx, s.o.Expires)

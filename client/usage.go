@@ -18,6 +18,9 @@ const (
 	// tombstone is how long a usage that has ended still answers repetitions of
 	// its last NOTIFY: Timer J (RFC 3261, 17.2.2).
 	tombstone = 32 * time.Second
+	// healthyPauses is how long a usage must have lived, in first pauses, to be
+	// replaced at once: 10 s.
+	healthyPauses = 20
 )
 
 // loss says how a usage ended.
@@ -34,6 +37,7 @@ type usage struct {
 	s      *Subscription
 	callID string
 	tag    string
+	made   time.Time
 	seq    uint32 // of our requests; guarded by the subscription's turn
 
 	mu          sync.Mutex
@@ -53,7 +57,7 @@ type usage struct {
 }
 
 func (c *Client) newUsage(s *Subscription) *usage {
-	u := &usage{c: c, s: s, callID: newTag(), tag: newTag()}
+	u := &usage{c: c, s: s, callID: newTag(), tag: newTag(), made: time.Now()}
 	c.mu.Lock()
 	c.usages[u.callID] = u
 	c.mu.Unlock()
@@ -172,10 +176,12 @@ func (u *usage) isEstablished() bool {
 	return u.established
 }
 
+// wasHealthy reports whether it lived for a while: so that a server that ends
+// each subscription at once is asked more and more seldom.
 func (u *usage) wasHealthy() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.healthy
+	return u.healthy && time.Since(u.made) > healthyPauses*u.c.pause
 }
 
 func (u *usage) loss() loss {
