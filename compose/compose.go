@@ -1,8 +1,13 @@
-// Package compose makes one raw document of all that a presentity's sources
-// have published.
+// Package compose makes one raw document of what all sources of a presentity
+// have published. It is the first stage of the pipeline: Raw is for package
+// policy, and nothing else can be made of it.
 package compose
 
 import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/tacit-presence/tacit/pidf"
@@ -11,46 +16,133 @@ import (
 
 // Publication is one live publication.
 type Publication struct {
-	Serial   uint64
+	// Serial is the publication's own for its life, and is never used again
+	// within the presentity. A smaller one is older.
+	Serial uint64
+	// Modified is when its document came, by the initial or the last modifying
+	// PUBLISH; a refresh does not count.
 	Modified time.Time
-	Order    uint64
-	Doc      *pidf.Document
+	// Order breaks ties of Modified: larger is later.
+	Order uint64
+	// Apart says that its ids have collided with those of another publication
+	// before (Collides), so all of them stay renamed for its life. Without it an
+	// id that had to be renamed gets its published name when the older
+	// publication that has that name ends.
+	Apart bool
+	Doc   *pidf.Document
 }
 
-// Policy is a composition policy.
+// Policy is a composition policy. It is a pure function: equal publications, in
+// whatever order, give equal documents, byte for byte.
 type Policy interface {
 	Name() string
 	Compose(p presence.Presentity, pubs []Publication) Raw
 }
 
-// Raw is the composed document.
-type Raw struct{ chunks []string }
-
-// Empty reports that nothing is published.
-func (r Raw) Empty() bool { return len(r.chunks) == 0 }
-
-type union struct{}
-
-func (union) Name() string                                  { return "union" }
-func (union) Compose(presence.Presentity, []Publication) Raw { return Raw{} }
-
-type newest struct{}
-
-func (newest) Name() string                                  { return "newest" }
-func (newest) Compose(presence.Presentity, []Publication) Raw { return Raw{} }
-
-// Union keeps everything.
-func Union() Policy { return union{} }
-
-// Newest keeps the newest publication only.
-func Newest() Policy { return newest{} }
-
-// Named returns the policy of that name.
+// Named returns the policy of that name: "union" or "newest".
 func Named(name string) (Policy, bool) {
-	for _, p := range []Policy{Union(), Newest()} {
+	for _, p := range [...]Policy{Union(), Newest()} {
 		if p.Name() == name {
 			return p, true
 		}
 	}
 	return nil, false
 }
+
+// Union returns the policy that keeps what everybody says.
+//
+// Tuples: all, open ones first, then those without basic status, then closed
+// ones, each group newest publication first, each publication in its own order;
+// so a watcher that reads the first tuple only is told right. Notes, persons and
+// extension elements of the root: all, newest publication first; of notes with
+// the same text and language, the first. Devices: those of the newest
+// publication that has the deviceID (RFC 4479, 3.4), which may be several
+// occurrences.
+//
+// Ids: of publications that use the same id, for any element, the oldest keeps
+// it and the others' is renamed to the id, a hyphen, and a hash of their Serial
+// (the Serial itself could tell when a source came). So no other publication's
+// coming or going changes an id but that of an older publication with the same
+// id, and not even that with Publication.Apart.
+func Union() Policy { return union{} }
+
+// Newest returns the policy that keeps the newest publication alone, in the form
+// that Union would give it.
+func Newest() Policy { return newest{} }
+
+type union struct{}
+
+func (union) Name() string { return "union" }
+
+func (union) Compose(_ presence.Presentity, pubs []Publication) Raw {
+	if len(pubs) == 0 {
+		return Raw{}
+	}
+	return build(pubs)
+}
+
+type newest struct{}
+
+func (newest) Name() string { return "newest" }
+
+func (newest) Compose(_ presence.Presentity, pubs []Publication) Raw {
+	if len(pubs) == 0 {
+		return Raw{}
+	}
+	first := slices.MinFunc(pubs, newestFirst)
+	return build([]Publication{first})
+}
+
+// newestFirst orders publications.
+func newestFirst(a, b Publication) int {
+	return cmp.Or(b.Modified.Compare(a.Modified), cmp.Compare(b.Order, a.Order), cmp.Compare(b.Serial, a.Serial))
+}
+
+// Part is one child of the composed root.
+type Part struct {
+	// Of is the part as published: what rules and filters ask about it. Its ID
+	// may differ from the one in Text.
+	Of *pidf.Part
+	// Text is the element as it stands under a root whose default namespace is
+	// PIDF's and which has Raw.Declarations.
+	Text string
+}
+
+// Raw is a composed document before any rule has been applied: nobody but the
+// presentity may see it. The zero value is Empty.
+type Raw struct{ doc *document }
+
+type document struct {
+	declarations string
+	parts        []Part
+}
+
+// Empty reports that nothing is published.
+func (r Raw) Empty() bool { return r.doc == nil || len(r.doc.parts) == 0 }
+
+// Parts returns the root's children in order: tuples, notes, persons, devices,
+// other elements. It must not be changed.
+func (r Raw) Parts() []Part {
+	if r.doc == nil {
+		return nil
+	}
+	return r.doc.parts
+}
+
+// Declarations returns the namespace declarations that the root needs beside
+// PIDF's, as attributes, each with a space before it.
+func (r Raw) Declarations() string {
+	if r.doc == nil {
+		return ""
+	}
+	return r.doc.declarations
+}
+
+// LogValue keeps presence out of logs.
+func (r Raw) LogValue() slog.Value { return slog.StringValue(r.String()) }
+
+// String tells the size alone.
+func (r Raw) String() string { return fmt.Sprintf("composed presence (%d parts)", len(r.Parts())) }
+
+// GoString is String: %#v shows no presence either.
+func (r Raw) GoString() string { return r.String() }

@@ -163,6 +163,9 @@ func (d *Document) Parts() []Part { return d.parts }
 // be changed.
 func (d *Document) IDs(p *Part) []ID { return d.ids[p.ids:p.endIDs:p.endIDs] }
 
+// FirstID returns the index in AllIDs of the first of IDs(p).
+func (d *Document) FirstID(p *Part) int { return int(p.ids) }
+
 // AllIDs returns those of all parts. It must not be changed.
 func (d *Document) AllIDs() []ID { return d.ids }
 

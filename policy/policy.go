@@ -1,69 +1,171 @@
-// Package policy decides who may see what.
+// Package policy is all that decides who may do what: which source may speak for
+// a presentity, how a subscription is handled, and what of the composed presence
+// a watcher may see. Nothing else in the program takes such a decision.
 package policy
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
-	"github.com/tacit-presence/tacit/compose"
 	"github.com/tacit-presence/tacit/presence"
 )
 
 // ErrNotYourPresentity says that a source may not speak for a presentity.
 var ErrNotYourPresentity = errors.New("not your presentity")
 
-// Handling is what happens to a subscription (RFC 5025, 3.2.1).
+// ErrHandling says that a text names no handling.
+var ErrHandling = errors.New("no decision: write block, confirm, polite-block or allow")
+
+// Handling is what happens to a subscription, with the values of RFC 5025,
+// 3.2.1: of several, the largest counts.
 type Handling uint8
 
 // The handlings.
 const (
-	Block       Handling = 0
-	Confirm     Handling = 10
-	PoliteBlock Handling = 20
-	Allow       Handling = 30
+	Block       Handling = 0  // refused
+	Confirm     Handling = 10 // pending until the presentity decides
+	PoliteBlock Handling = 20 // accepted, and told that the presentity is unavailable
+	Allow       Handling = 30 // accepted, and told what Permissions allow
 )
 
-func (h Handling) String() string { return "" }
+var handlings = [...]struct {
+	handling Handling
+	name     string
+}{{Block, "block"}, {Confirm, "confirm"}, {PoliteBlock, "polite-block"}, {Allow, "allow"}}
 
-// ParseHandling reads one.
-func ParseHandling(s string) (Handling, bool) { return Block, false }
+// String gives the name that RFC 5025, 3.2.1 has for it.
+func (h Handling) String() string {
+	for _, k := range handlings {
+		if k.handling == h {
+			return k.name
+		}
+	}
+	return fmt.Sprintf("Handling(%d)", uint8(h))
+}
 
-// Rules are a presentity's.
+// ParseHandling reads a handling by its name; else its error is ErrHandling.
+func ParseHandling(s string) (Handling, error) {
+	for _, k := range handlings {
+		if k.name == s {
+			return k.handling, nil
+		}
+	}
+	return Block, fmt.Errorf("%w, not %q", ErrHandling, s)
+}
+
+// floor makes a value that is no handling, which only a damaged record can hold,
+// the next smaller one.
+func (h Handling) floor() Handling {
+	best := Block
+	for _, k := range handlings {
+		if k.handling <= h {
+			best = k.handling
+		}
+	}
+	return best
+}
+
+// Rules are what a presentity has decided. Today it decides watcher by watcher;
+// the rule sets of RFC 5025 will be further fields, of which Decisions is the
+// simplest case: a rule whose one condition is that identity. A change makes a
+// new value: a Rules in use is not changed.
 type Rules struct {
 	Decisions map[presence.AOR]Handling
 }
 
-// Set sets a watcher's decision.
-func (r *Rules) Set(watcher presence.AOR, h Handling) {}
+// Set makes the decision on one watcher.
+func (r *Rules) Set(watcher presence.AOR, h Handling) {
+	if r.Decisions == nil {
+		r.Decisions = make(map[presence.AOR]Handling)
+	}
+	r.Decisions[watcher] = h
+}
 
-// Remove takes a watcher's decision back.
-func (r *Rules) Remove(watcher presence.AOR) {}
+// Remove takes the decision on one watcher back: Facts.Default holds again.
+func (r *Rules) Remove(watcher presence.AOR) { delete(r.Decisions, watcher) }
 
-// Permissions say what may be seen; comparable.
+// Permissions say what of a presence document may be seen. They are comparable:
+// watchers with equal ones see the same. The zero value permits nothing.
 type Permissions struct{ all bool }
 
-// Decision is what Decide finds.
+// Everything permits the whole document.
+func Everything() Permissions { return Permissions{all: true} }
+
+// All reports that the whole document is permitted.
+func (p Permissions) All() bool { return p.all }
+
+// String names them for people.
+func (p Permissions) String() string {
+	if p.all {
+		return "everything"
+	}
+	return "nothing"
+}
+
+// Decision is what Decide found, with the reason. The zero value blocks.
 type Decision struct {
 	Handling    Handling
 	Permissions Permissions
-	Until       time.Time
-	Matched     string
+	Until       time.Time // when it must be taken again; zero: nothing but a change of rules changes it
+	Matched     string    // the reason: one of the Matched constants, or the watcher of Rules.Decisions
 }
+
+// The reasons of a Decision that no rule gave.
+const (
+	MatchedNobody  = "unauthenticated" // the watcher is not known
+	MatchedOwner   = "owner"           // the watcher is the presentity
+	MatchedDefault = "default"         // no rule is about the watcher
+)
 
 // Facts are what a decision depends on beside the rules.
 type Facts struct {
+	// Default is for a watcher whom no rule names. Its zero value denies.
 	Default Handling
-	Owner   bool
+	// Owner says that the watcher is the presentity itself, by any of its
+	// addresses, and so sees everything.
+	Owner bool
 }
 
-// Decide decides.
-func Decide(r *Rules, who presence.Principal, now time.Time, f Facts) Decision { return Decision{} }
+// Decide says how a subscription of who is handled, and what it may see. It
+// denies by default: a principal who is not known is blocked whatever the rules
+// say, and Facts.Default, which holds where no rule does, denies unless the
+// domain says otherwise. r may be nil. The time will matter to rules with a
+// validity.
+func Decide(r *Rules, who presence.Principal, _ time.Time, f Facts) Decision {
+	switch {
+	case !who.Known():
+		return Decision{Matched: MatchedNobody}
+	case f.Owner:
+		return decision(Allow, MatchedOwner)
+	}
+	if r != nil {
+		if h, ok := r.Decisions[who.AOR()]; ok {
+			return decision(h, string(who.AOR()))
+		}
+	}
+	return decision(f.Default, MatchedDefault)
+}
 
-// Candidate is what authorisation has left.
-type Candidate struct{ raw compose.Raw }
+func decision(h Handling, matched string) Decision {
+	d := Decision{Handling: h.floor(), Matched: matched}
+	if d.Handling == Allow {
+		d.Permissions = Everything()
+	}
+	return d
+}
 
-// Apply is the privacy filter.
-func Apply(raw compose.Raw, d Decision) Candidate { return Candidate{} }
-
-// AllowSource says whether who may speak for the presentity with those addresses.
-func AllowSource(who presence.Principal, owner []presence.AOR) error { return nil }
+// AllowSource says whether who may publish for the presentity with the addresses
+// in owner: today the presentity alone. Otherwise it returns
+// ErrNotYourPresentity. It asks nothing of the document: the RFC leaves its
+// entity free, and it is replaced.
+func AllowSource(who presence.Principal, owner []presence.AOR) error {
+	if who.Known() {
+		for _, a := range owner {
+			if a == who.AOR() {
+				return nil
+			}
+		}
+	}
+	return ErrNotYourPresentity
+}

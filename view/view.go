@@ -1,12 +1,21 @@
-// Package view makes final documents.
+// Package view is the pipeline's last stage: it makes of what a watcher may see
+// the document that it is sent. Only a Final can become the body of a presence
+// NOTIFY.
 package view
 
 import (
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+
 	"github.com/tacit-presence/tacit/filter"
+	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/xmltree"
 )
 
-// Final is what a watcher may be told.
+// Final is a document as it is sent. The zero value tells nothing.
 type Final struct {
 	body string
 	sum  uint64
@@ -15,17 +24,93 @@ type Final struct {
 // Body returns the document.
 func (f Final) Body() string { return f.body }
 
-// ContentType returns its media type.
-func (f Final) ContentType() string { return "" }
+// ContentType returns the document's media type, empty if there is none.
+func (f Final) ContentType() string {
+	if f.None() {
+		return ""
+	}
+	return pidf.ContentType
+}
 
-// Sum is a hash of the body.
+// Sum returns a hash of the body, the same in every process: two that differ are
+// of different documents, and two of different documents differ but by chance.
+// It resists nobody who looks for a collision; only the author of a document
+// could, to hide his own change.
 func (f Final) Sum() uint64 { return f.sum }
 
-// None reports that there is nothing to tell.
+// None reports that there is no document to tell.
 func (f Final) None() bool { return f.body == "" }
 
-// Finish makes the final document.
-func Finish(f filter.Filtered, p presence.Presentity, entity string) Final { return Final{} }
+// LogValue keeps presence out of logs.
+func (f Final) LogValue() slog.Value { return slog.StringValue(f.String()) }
 
-// Unavailable is the document that tells nothing.
-func Unavailable(p presence.Presentity, entity string) Final { return Final{} }
+// String tells the size alone.
+func (f Final) String() string {
+	if f.None() {
+		return "nothing to tell"
+	}
+	return fmt.Sprintf("presence (%d bytes)", len(f.body))
+}
+
+// GoString is String: %#v shows no presence either.
+func (f Final) GoString() string { return f.String() }
+
+const (
+	prolog = `<?xml version="1.0" encoding="UTF-8"?>` + "\n" + `<presence xmlns="` + pidf.Space + `"`
+	epilog = "\n</presence>\n"
+)
+
+// Finish renders what a watcher of presentity p may see. The document's entity is
+// the URI that the watcher asked for, whatever the sources wrote (RFC 4479, 3.1:
+// it may know no other name of the presentity). What is empty is Unavailable.
+func Finish(f filter.Filtered, p presence.Presentity, entity string) Final {
+	if f.None() {
+		return Final{}
+	}
+	doc := f.Document()
+	if doc.Empty() {
+		return Unavailable(p, entity)
+	}
+	entity = xmltree.EscapeAttr(entity)
+	parts := doc.Parts()
+	size := len(prolog) + len(doc.Declarations()) + len(` entity="">`) + len(entity) + len(epilog)
+	for i := range parts {
+		size += len("\n") + len(parts[i].Text)
+	}
+	var b strings.Builder
+	b.Grow(size)
+	open(&b, doc.Declarations(), entity)
+	for i := range parts {
+		b.WriteByte('\n')
+		b.WriteString(parts[i].Text)
+	}
+	b.WriteString(epilog)
+	return final(b.String())
+}
+
+func open(b *strings.Builder, declarations, entity string) {
+	b.WriteString(prolog)
+	b.WriteString(declarations)
+	b.WriteString(` entity="`)
+	b.WriteString(entity)
+	b.WriteString(`">`)
+}
+
+// Unavailable makes the one document that tells nothing: one closed tuple. It is
+// what Finish makes of an empty document, so a watcher cannot tell a presentity
+// that blocks it politely from one that publishes nothing. The tuple's id is a
+// hash of the entity alone: it is stable, and tells no more than the watcher
+// asked with. The presentity is not in it, for who watches two of its aliases
+// must not learn so that they are one.
+func Unavailable(_ presence.Presentity, entity string) Final {
+	id := strconv.FormatUint(sum(entity), 36)
+	entity = xmltree.EscapeAttr(entity)
+	var b strings.Builder
+	open(&b, "", entity)
+	b.WriteString("\n" + `<tuple id="t`)
+	b.WriteString(id)
+	b.WriteString(`"><status><basic>closed</basic></status></tuple>` + epilog)
+	return final(b.String())
+}
+
+func final(body string) Final { return Final{body: body, sum: sum(body)} }
