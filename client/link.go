@@ -272,7 +272,7 @@ func (c *Client) readStream(l *link, conn net.Conn) error {
 }
 
 // dialWebSocket is RFC 7118: subprotocol "sip", one message a frame, and a
-// sent-by that nobody can resolve (RFC 7118, 5.2.1).
+// sent-by that nobody can resolve (RFC 7118, 5).
 func (c *Client) dialWebSocket(ctx context.Context, l *link) error {
 	scheme := "ws"
 	if l.transport == sip.TransportWSS {

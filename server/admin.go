@@ -54,6 +54,20 @@ func (a admin) Users() ([]UserInfo, error) { return listUsers(a.c.users), nil }
 // AddUser adds one.
 func (a admin) AddUser(u NewUser) error { return addUserTo(a.c.users, u) }
 
+// PutUsers adds users, or gives those of the same name their new password and,
+// if any are named, addresses: all in one write, all or none.
+func (c *Core) PutUsers(list []NewUser) error {
+	all := make([]identity.NewUser, 0, len(list))
+	for _, u := range list {
+		realm := cmp.Or(u.Domain, c.users.Domains()[0])
+		if old, ok := c.users.User(realm, u.Name); ok && len(u.AORs) == 0 {
+			u.AORs = old.AORs
+		}
+		all = append(all, identity.NewUser{Name: u.Name, Realm: realm, Password: u.Password, AORs: u.AORs})
+	}
+	return adminError(c.users.AddAll(all))
+}
+
 // RemoveUser removes one, with publications, rules, and every subscription to
 // it or of it.
 func (a admin) RemoveUser(name string) error {

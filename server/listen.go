@@ -9,7 +9,10 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/tacit-presence/tacit/certs"
@@ -38,46 +41,45 @@ func (s *Server) Start(ctx context.Context) error {
 	return nil
 }
 
+// bound is a listener that nobody reads from yet.
+type bound struct {
+	t  sip.Transport
+	at netip.AddrPort
+	pc *net.UDPConn
+	l  net.Listener
+}
+
+func (b bound) close() {
+	if b.pc != nil {
+		_ = b.pc.Close()
+	} else {
+		_ = b.l.Close()
+	}
+}
+
 // listen binds everything first, so that a port that is taken ends the start
 // before a message is read.
 func (s *Server) listen() error {
-	type bound struct {
-		t  sip.Transport
-		pc *net.UDPConn
-		l  net.Listener
-	}
-	var all []bound
-	fail := func(err error) error {
-		for _, b := range all {
-			if b.pc != nil {
-				_ = b.pc.Close()
-			} else {
-				_ = b.l.Close()
-			}
+	all, err := s.bindAll()
+	// With port 0, the port that UDP was given may be taken for TCP.
+	for range portAttempts {
+		if err == nil || !errors.Is(err, syscall.EADDRINUSE) || !slices.ContainsFunc(s.cfg.Listen, anyPort) {
+			break
 		}
+		all, err = s.bindAll()
+	}
+	if err != nil {
 		return err
 	}
-	for _, c := range s.cfg.Listen {
-		b := bound{t: c.Transport}
-		var err error
-		var at net.Addr
-		if c.Transport == sip.TransportUDP {
-			if b.pc, err = edge.ListenUDP(c.Address, s.log); err == nil {
-				at = b.pc.LocalAddr()
-			}
-		} else if b.l, err = edge.ListenStream(s.samePort(c)); err == nil {
-			at = b.l.Addr()
-		}
-		if err != nil {
-			return fail(fmt.Errorf("cannot listen for %s on %s: %w", c.Transport, c.Address, err))
-		}
-		all = append(all, b)
-		local := addrPort(at)
-		s.addrs.add(c.Transport, local, s.cfg.Advertise)
-		s.listening = append(s.listening, Listener{Transport: c.Transport, Address: local.String()})
+	for _, b := range all {
+		s.addrs.add(b.t, b.at, s.cfg.Advertise)
+		s.listening = append(s.listening, Listener{Transport: b.t, Address: b.at.String()})
 	}
 	if err := s.listenWeb(); err != nil {
-		return fail(err)
+		for _, b := range all {
+			b.close()
+		}
+		return err
 	}
 	for _, b := range all {
 		var err error
@@ -96,16 +98,42 @@ func (s *Server) listen() error {
 	return nil
 }
 
+// portAttempts is how often a free port is tried for UDP and TCP together.
+const portAttempts = 20
+
+func anyPort(l Listener) bool { return strings.HasSuffix(l.Address, ":0") }
+
+// bindAll opens the SIP listeners, all or none.
+func (s *Server) bindAll() (all []bound, err error) {
+	for _, c := range s.cfg.Listen {
+		b := bound{t: c.Transport}
+		if c.Transport == sip.TransportUDP {
+			if b.pc, err = edge.ListenUDP(c.Address, s.log); err == nil {
+				b.at = addrPort(b.pc.LocalAddr())
+			}
+		} else if b.l, err = edge.ListenStream(samePort(c, all)); err == nil {
+			b.at = addrPort(b.l.Addr())
+		}
+		if err != nil {
+			for _, b := range all {
+				b.close()
+			}
+			return nil, fmt.Errorf("cannot listen for %s on %s: %w", c.Transport, c.Address, err)
+		}
+		all = append(all, b)
+	}
+	return all, nil
+}
+
 // samePort gives a TCP listener on port 0 the port that UDP was just given on
 // the same address: one SIP port for both.
-func (s *Server) samePort(c Listener) string {
-	host, port, err := net.SplitHostPort(c.Address)
-	if err != nil || port != "0" || c.Transport != sip.TransportTCP {
-		return c.Address
-	}
-	for _, l := range s.listening {
-		if h, p, err := net.SplitHostPort(l.Address); err == nil && l.Transport == sip.TransportUDP && h == host {
-			return net.JoinHostPort(host, p)
+func samePort(c Listener, all []bound) string {
+	if c.Transport == sip.TransportTCP && anyPort(c) {
+		for _, b := range all {
+			if b.t == sip.TransportUDP {
+				host, _, _ := net.SplitHostPort(c.Address)
+				return net.JoinHostPort(host, strconv.Itoa(int(b.at.Port())))
+			}
 		}
 	}
 	return c.Address

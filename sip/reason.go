@@ -70,7 +70,7 @@ var reasons = map[int]string{
 	489: "Bad Event", // RFC 6665, 8.3.2
 	491: "Request Pending",
 	493: "Undecipherable",
-	494: "Security Agreement Required", // RFC 3329, 4.3
+	494: "Security Agreement Required", // RFC 3329, 2.3
 	500: "Server Internal Error",
 	501: "Not Implemented",
 	502: "Bad Gateway",

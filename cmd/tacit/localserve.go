@@ -9,7 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
+	"runtime/pprof"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -37,6 +37,7 @@ type localserveCmd struct {
 	Trust           []string      `placeholder:"CIDR" help:"An address or network whose P-Asserted-Identity is believed; again for each."`
 	DefaultDecision string        `enum:"block,confirm,polite-block,allow" default:"confirm" placeholder:"DECISION" help:"What a watcher without a rule gets: block, confirm, polite-block or allow."`
 	MinInterval     time.Duration `placeholder:"DURATION" default:"0s" help:"Least time between two notifications of one subscription."`
+	CPUProfile      string        `name:"cpu-profile" placeholder:"FILE" type:"path" help:"Write a CPU profile (pprof) of the whole run."`
 	Verbose         bool          `short:"v" help:"Log what is usually not worth it."`
 }
 
@@ -59,7 +60,7 @@ func (c *localserveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	accounts, finish, err := provision(s.Admin(), cfg, users)
+	accounts, finish, err := provision(s, cfg, users)
 	if err != nil {
 		return errors.Join(err, stop(s))
 	}
@@ -72,10 +73,32 @@ func (c *localserveCmd) Run(e *env) error {
 	if err := guide(e.stdout, cfg, s.Addresses(), accounts); err != nil {
 		return errors.Join(err, stop(s))
 	}
+	if c.CPUProfile != "" {
+		end, err := profile(c.CPUProfile)
+		if err != nil {
+			return errors.Join(err, stop(s))
+		}
+		defer end()
+	}
 	if _, err := fmt.Fprintln(e.stdout, "ready"); err != nil {
 		return errors.Join(err, stop(s))
 	}
 	return wait(e.ctx, s, nil)
+}
+
+// profile writes a CPU profile until end is called.
+func profile(file string) (end func(), err error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, fmt.Errorf("cannot write the profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close()
+	}, nil
 }
 
 // config makes the server's configuration from the flags.
@@ -196,7 +219,8 @@ func (c *localserveCmd) users(domain string) ([]server.NewUser, error) {
 
 // provision makes the users, before anyone can connect. finish, called once
 // the server runs, makes the rules of the throw-away users.
-func provision(a server.Admin, cfg server.Config, given []server.NewUser) (accounts []login, finish func() error, err error) {
+func provision(s *server.Server, cfg server.Config, given []server.NewUser) (accounts []login, finish func() error, err error) {
+	a := s.Admin()
 	before, err := a.Users()
 	if err != nil {
 		return nil, nil, err
@@ -213,10 +237,10 @@ func provision(a server.Admin, cfg server.Config, given []server.NewUser) (accou
 		}
 		given, finish = t.users(), func() error { return t.finish(a, cfg.Domains[0]) }
 	}
+	if err := s.PutUsers(given); err != nil {
+		return nil, nil, fmt.Errorf("cannot make the users: %w", err)
+	}
 	for _, u := range given {
-		if err := putUser(a, before, u, cfg.Domains[0]); err != nil {
-			return nil, nil, err
-		}
 		password := "(as given)" // not repeated into a log
 		if throwaway {
 			password = u.Password
@@ -235,25 +259,6 @@ func address(aors []presence.AOR, name, domain string) string {
 		return string(aors[0])
 	}
 	return "sip:" + name + "@" + domain
-}
-
-// putUser adds u, or gives u's password to the user of that name.
-func putUser(a server.Admin, before []server.UserInfo, u server.NewUser, domain string) error {
-	i := slices.IndexFunc(before, func(b server.UserInfo) bool { return b.Name == u.Name && b.Domain == domain })
-	if i < 0 {
-		if err := a.AddUser(u); err != nil {
-			return fmt.Errorf("cannot add user %s: %w", u.Name, err)
-		}
-		return nil
-	}
-	have := slices.Sorted(slices.Values(before[i].AORs))
-	if want := slices.Sorted(slices.Values(u.AORs)); len(want) > 0 && !slices.Equal(have, want) {
-		return fmt.Errorf("user %s exists with the addresses %s; `tacit user rm %s --dir DIR` first, if others are meant", u.Name, joinAORs(before[i].AORs), u.Name)
-	}
-	if err := a.SetPassword(u.Name+"@"+domain, u.Password); err != nil {
-		return fmt.Errorf("cannot set the password of %s: %w", u.Name, err)
-	}
-	return nil
 }
 
 // guide tells a person how to point a softphone at the server.

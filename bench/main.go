@@ -1,0 +1,120 @@
+// Command bench measures Tacit and Kamailio side by side: the same generator,
+// the same load, one after the other, several times. It prints medians with
+// their spread, and writes them into docs/performance.md and docs/performance.svg.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/tacit-presence/tacit/load"
+)
+
+// options are the command line.
+type options struct {
+	tacit    string
+	runs     int
+	rate     float64
+	duration time.Duration
+	many     int
+	doc      string
+	chart    string
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.tacit, "tacit", "tacit", "the tacit program")
+	flag.IntVar(&o.runs, "runs", 5, "runs of each")
+	flag.Float64Var(&o.rate, "rate", 1000, "PUBLISHes a second; each is told to 10 watchers")
+	flag.DurationVar(&o.duration, "duration", 10*time.Second, "measured time of each run")
+	flag.IntVar(&o.many, "many", 200_000, "subscriptions of the memory run; 0: none")
+	flag.StringVar(&o.doc, "doc", "docs/performance.md", "document with a measured part between markers")
+	flag.StringVar(&o.chart, "chart", "docs/performance.svg", "chart to draw")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// presentities and watchers are the shape of the load that the goals are for.
+const (
+	presentities = 1000
+	watchers     = 10
+	bodySize     = 1024
+)
+
+func run(ctx context.Context, o options) error {
+	dir, err := os.MkdirTemp("", "tacit-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	peers := []peer{&kamailio{dir: dir}, &tacit{dir: dir, program: o.tacit}}
+	res := results{options: o, machine: machine(), versions: []string{}}
+	for _, p := range peers {
+		v, err := p.version(ctx)
+		if err != nil {
+			return err
+		}
+		res.versions = append(res.versions, v)
+	}
+	for i := range o.runs {
+		for n, p := range peers {
+			fmt.Printf("run %d of %d: %s\n", i+1, o.runs, p.name())
+			rep, err := measure(ctx, p, load.Config{
+				Presentities: presentities, Watchers: watchers, BodySize: bodySize,
+				Rate: o.rate, Duration: o.duration, Warmup: 3 * time.Second,
+			})
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.name(), err)
+			}
+			res.rated[n] = append(res.rated[n], rep)
+		}
+	}
+	fmt.Println("as fast as each answers")
+	for n, p := range peers {
+		rep, err := measure(ctx, p, load.Config{
+			Presentities: presentities, Watchers: watchers, BodySize: bodySize,
+			Duration: o.duration, Warmup: 2 * time.Second, Coalescing: true, Window: 32,
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name(), err)
+		}
+		res.flat[n] = rep
+	}
+	if o.many > 0 {
+		fmt.Printf("%d subscriptions\n", o.many)
+		if res.many, err = measure(ctx, peers[1], load.Config{
+			Presentities: presentities, Watchers: o.many / presentities, BodySize: bodySize, Phase: load.PhaseSubscribe,
+		}); err != nil {
+			return err
+		}
+	}
+	fmt.Println("where a NOTIFY's time goes")
+	if res.profile, err = profiled(ctx, peers[1].(*tacit), o); err != nil {
+		return err
+	}
+	return res.write()
+}
+
+// measure starts p, drives it, and stops it.
+func measure(ctx context.Context, p peer, cfg load.Config) (*load.Report, error) {
+	pids, stop, err := p.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	cfg.Server = p.address()
+	cfg.AssertedIdentity = true
+	cfg.DistinctWatchers = true
+	cfg.ServerPIDs = pids
+	cfg.Progress = os.Stdout
+	return load.Run(ctx, cfg)
+}

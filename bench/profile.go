@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/tacit-presence/tacit/load"
+)
+
+// share is one row of the table of where the time goes.
+type share struct {
+	what   string
+	micros float64 // of one NOTIFY
+}
+
+// places assigns a sample to the first entry with a function on its stack, the
+// innermost function first for the kernel's work.
+var places = []struct {
+	what string
+	on   []string // parts of function names, any of them
+}{
+	{"kernel: sending", []string{"edge.(*fastSocket).sendTo", "edge.(*fastSocket).write", "edge.(*Edge).sendUDP"}},
+	{"kernel: receiving", []string{"edge.(*datagramReader)", "edge.(*fastSocket).reader"}},
+	{"store: log, sync and memory table", []string{"cockroachdb/pebble", "tacit/store."}},
+	{"garbage collection", []string{"runtime.gcBgMarkWorker", "runtime.bgsweep", "runtime.gcAssistAlloc", "runtime.bgscavenge"}},
+	{"parsing SIP", []string{"sip.(*Message).Parse"}},
+	{"gate: transactions, identity, addressing", []string{"tacit/gate.", "tacit/identity."}},
+	{"parsing PIDF, composition, filter, view", []string{"tacit/pidf.", "tacit/compose.", "tacit/policy.", "tacit/filter.", "tacit/view."}},
+	{"notifier: dialogs, timers, writing NOTIFYs", []string{"tacit/notifier."}},
+	{"agent and shard frame", []string{"tacit/agent.", "tacit/shard."}},
+	{"edge, in Go", []string{"tacit/edge."}},
+	{"Go's scheduler and network poller", []string{"runtime."}},
+}
+
+// profiled runs once with a CPU profile.
+func profiled(ctx context.Context, t *tacit, o options) ([]share, error) {
+	file := filepath.Join(t.dir, "cpu.pprof")
+	p := &tacit{dir: t.dir, program: t.program, profile: file}
+	rep, err := measure(ctx, p, load.Config{
+		Presentities: presentities, Watchers: watchers, BodySize: bodySize,
+		Rate: o.rate, Duration: o.duration, Warmup: time.Second,
+	})
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("no profile: %w", err)
+	}
+	defer f.Close()
+	prof, err := profile.Parse(f)
+	if err != nil {
+		return nil, err
+	}
+	sums := make([]float64, len(places)+1)
+	total := 0.0
+	for _, s := range prof.Sample {
+		v := float64(s.Value[len(s.Value)-1])
+		sums[place(s)] += v
+		total += v
+	}
+	var list []share
+	for i, v := range sums {
+		what := "other"
+		if i < len(places) {
+			what = places[i].what
+		}
+		if v > 0 {
+			list = append(list, share{what, rep.Publish.CPUMicros * v / total})
+		}
+	}
+	return list, nil
+}
+
+func place(s *profile.Sample) int {
+	for i, p := range places {
+		for _, loc := range s.Location {
+			for _, line := range loc.Line {
+				for _, part := range p.on {
+					if line.Function != nil && strings.Contains(line.Function.Name, part) {
+						return i
+					}
+				}
+			}
+		}
+	}
+	return len(places)
+}
