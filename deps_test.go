@@ -22,6 +22,7 @@ var dependencies = []dependency{
 	{module: "github.com/cockroachdb/pebble/v2", decision: "0003-pebble-for-state.md"},
 	{module: "github.com/coder/websocket", decision: "0008-coder-websocket.md"},
 	{module: "github.com/fxamacker/cbor/v2", decision: "0009-cbor-for-records.md"},
+	{module: "github.com/google/pprof", decision: "0011-pprof-for-the-benchmark.md"},
 	{module: "github.com/pelletier/go-toml/v2", decision: "0006-toml-for-configuration.md"},
 	{module: "github.com/prometheus/client_golang", decision: "0007-prometheus-for-metrics.md"},
 	{module: "golang.org/x/term", decision: "0010-small-helpers.md"},
