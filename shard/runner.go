@@ -46,6 +46,7 @@ type Runner struct {
 	cfg     Config
 	workers []*worker
 	failed  atomic.Bool
+	broken  chan struct{} // closed when the store failed
 	once    sync.Once
 	done    sync.WaitGroup
 	stop    chan struct{}
@@ -74,7 +75,7 @@ func NewRunner(cfg Config) *Runner {
 	if cfg.Workers == 0 {
 		cfg.Workers = runtime.GOMAXPROCS(0)
 	}
-	r := &Runner{cfg: cfg, stop: make(chan struct{})}
+	r := &Runner{cfg: cfg, broken: make(chan struct{}), stop: make(chan struct{})}
 	for range cfg.Workers {
 		w := &worker{r: r, wake: make(chan struct{}, 1)}
 		w.onSync = w.synchronised
@@ -137,6 +138,8 @@ func (r *Runner) Do(ctx context.Context, id ID, fn func(m Machine, now time.Time
 	select {
 	case <-done:
 		return nil
+	case <-r.broken:
+		return ErrStopped
 	case <-r.stop:
 		return ErrStopped
 	case <-ctx.Done():
@@ -162,9 +165,13 @@ func (w *worker) notify() {
 // synchronised is called by the store's goroutine.
 func (w *worker) synchronised(err error) {
 	if err != nil {
-		if w.r.failed.CompareAndSwap(false, true) && w.r.cfg.Failed != nil {
-			w.r.cfg.Failed(err)
+		if w.r.failed.CompareAndSwap(false, true) {
+			close(w.r.broken)
+			if w.r.cfg.Failed != nil {
+				w.r.cfg.Failed(err)
+			}
 		}
+		w.notify() // a worker that is to stop waits for an acknowledgement
 		return
 	}
 	w.acked.Add(1)
@@ -175,6 +182,7 @@ func (w *worker) run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	var events []Event
+	w.tick(time.Now()) // what a restored machine is to do comes before any event
 	for {
 		events = w.take(events)
 		now := time.Now()

@@ -85,6 +85,10 @@ type Send struct {
 	from, to  int
 }
 
+// maxRetained is how much memory a Batch keeps: a worker ends a batch past
+// maxBatchBytes, but one step can tell ten thousand watchers at once.
+const maxRetained = 4 * maxBatchBytes
+
 // Batch is the outcome of one or several steps: records first, then messages.
 // It is reused; nothing given to it is kept after it was released.
 type Batch struct {
@@ -118,6 +122,9 @@ func (b *Batch) Reset() {
 	b.Records.Reset()
 	clear(b.Sends)
 	b.Sends = b.Sends[:0]
+	if cap(b.buf) > maxRetained {
+		b.buf = nil
+	}
 	b.buf = b.buf[:0]
 	clear(b.after)
 	b.after = b.after[:0]
