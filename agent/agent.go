@@ -63,7 +63,8 @@ type Shard struct {
 	rand     *rand.ChaCha8
 	last     uint64 // of tick
 	next     time.Time
-	fresh    bool // restored, not yet decided anew
+	fresh    bool // restored, not yet resumed
+	resumed  time.Time
 	scratch  []byte
 	sources  []compose.Publication
 }
@@ -101,10 +102,8 @@ func New(cfg Config) *Shard {
 // Step applies one event.
 func (s *Shard) Step(ev *shard.Event, now time.Time, out *shard.Batch) {
 	if s.fresh {
-		s.fresh = false
-		for _, p := range s.people {
-			s.table.Redecide(&p.Resource, now, out)
-		}
+		s.fresh, s.resumed = false, now
+		s.table.Resume(now, out)
 	}
 	switch ev.Kind {
 	case shard.Request:

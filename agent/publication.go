@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ type publication struct {
 	doc      *pidf.Document
 	body     string
 	removed  bool   // kept only to answer a repetition
+	restored bool   // made before the last restart
 	key      []byte // in the store
 }
 
@@ -85,9 +87,12 @@ func (s *Shard) publish(ev *shard.Event, now time.Time, out *shard.Batch) {
 	}
 	p := s.presentity(ev.Presentity)
 	defer s.drop(p)
-	request := notifier.Fingerprint(m)
+	request, before := notifier.Fingerprint(m), uint64(0)
+	if now.Before(s.resumed.Add(notifier.RepeatsFor)) {
+		before = notifier.FingerprintBefore(m)
+	}
 	for _, pub := range p.pubs {
-		if pub.request == request {
+		if pub.request == request || pub.restored && pub.request == before {
 			s.published(ev, pub, now, out) // its first answer was lost
 			return
 		}
@@ -113,14 +118,14 @@ func (s *Shard) publish(ev *shard.Event, now time.Time, out *shard.Batch) {
 	}
 	// Step 5.
 	var doc *pidf.Document
-	if expires > 0 || m.Body != "" && !conditional {
+	if expires > 0 || !conditional {
 		var bad bool
 		if doc, bad = s.document(ev, conditional, out); bad {
 			return
 		}
 	}
 	if pub == nil {
-		if len(p.pubs) >= s.cfg.MaxPublications {
+		if len(p.pubs) >= s.cfg.MaxPublications && !s.forgetRemoved(p, out) {
 			s.answer(ev, out, 503, "Too Many Publications", sip.Header{ID: sip.HeaderRetryAfter, Value: "60"})
 			return
 		}
@@ -138,7 +143,7 @@ func (s *Shard) publish(ev *shard.Event, now time.Time, out *shard.Batch) {
 // apply changes one publication and stores it.
 func (s *Shard) apply(p *presentity, pub *publication, doc *pidf.Document, body string, request uint64, expires time.Duration, now time.Time, out *shard.Batch) {
 	pub.tag = s.entityTag()
-	pub.request = request
+	pub.request, pub.restored = request, false
 	pub.expires = now.Add(expires)
 	switch {
 	case expires == 0:
@@ -237,6 +242,19 @@ func (s *Shard) expirePublications(p *presentity, now time.Time, out *shard.Batc
 		s.changed(p, now, out)
 	}
 	s.drop(p)
+}
+
+// forgetRemoved makes room for a publication: the oldest of the removed ones no
+// longer answers repetitions. False: there is none.
+func (s *Shard) forgetRemoved(p *presentity, out *shard.Batch) bool {
+	for i, pub := range p.pubs {
+		if pub.removed {
+			out.Records.Delete(s.publicationKey(p, pub.serial))
+			p.pubs = slices.Delete(p.pubs, i, i+1)
+			return true
+		}
+	}
+	return false
 }
 
 func (p *presentity) find(tag presence.EntityTag) *publication {

@@ -88,6 +88,7 @@ func (s *Shard) restorePublication(key, value []byte) error {
 	pub := &publication{
 		tag: r.Tag, serial: serial, order: r.Order, modified: time.Unix(0, r.Modified),
 		expires: time.Unix(0, r.Expires), request: r.Request, source: r.Source, body: r.Body, removed: r.Removed,
+		restored: true,
 	}
 	if !r.Removed {
 		if pub.doc, err = pidf.Parse(r.Body); err != nil {

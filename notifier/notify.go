@@ -25,7 +25,7 @@ func (t *Table) Changed(r *Resource, p Package, now time.Time, out *shard.Batch)
 func (t *Table) Decided(s *Subscription, g Grant, now time.Time, out *shard.Batch) {
 	old := s.Grant
 	s.Grant = g
-	if s.state == Terminated || g == old {
+	if s.state == Terminated || g == old && g.State == s.state {
 		return
 	}
 	if g.State == Refused {
@@ -146,12 +146,7 @@ func (t *Table) remove(s *Subscription, now time.Time, out *shard.Batch) {
 
 // notify sends the state as it is now.
 func (t *Table) notify(s *Subscription, now int64, out *shard.Batch) {
-	var body Body
-	// A final NOTIFY that answers a SUBSCRIBE carries the state once more; one
-	// that says rejected or expired has nothing to tell.
-	if s.state == Active || s.state == Terminated && s.Grant.State == Active && (s.fetch || s.expires <= now) {
-		body = s.Package.Render(s, time.Unix(0, now))
-	}
+	body := s.body(now)
 	if !s.force && s.lastNotify != 0 && body.sum == s.lastSum && s.state == s.lastState {
 		s.dirty = false // the change is not one that this watcher may see
 		return
@@ -172,6 +167,29 @@ func (t *Table) notify(s *Subscription, now int64, out *shard.Batch) {
 	s.tx.Start(time.Unix(0, now), s.flow.Transport.Reliable(), t.cfg.Timers)
 	t.cfg.Counters.Notified.Add(1)
 	t.write(s, out)
+}
+
+// body is what the NOTIFY that is due carries. A final one that answers a
+// SUBSCRIBE, or says that time has run out, carries the state once more; one that
+// says rejected has nothing to tell.
+func (s *Subscription) body(now int64) Body {
+	switch {
+	case s.state == Active:
+		return s.Package.Render(s, time.Unix(0, now))
+	case s.state != Terminated || s.Grant.State != Active || !s.fetch && s.expires > now:
+		return Body{}
+	case s.over:
+		// The resource does not know s any more, nor what its Class was.
+		return s.sentBody
+	}
+	s.over = true
+	return s.Package.Render(s, time.Unix(0, now))
+}
+
+// untold notes that the last NOTIFY has not arrived, so that what it said is
+// news still.
+func (s *Subscription) untold() {
+	s.dirty, s.lastState = true, Refused
 }
 
 // write builds the NOTIFY last sent, anew from its parts, so that nothing of it
@@ -237,7 +255,6 @@ func (t *Table) Response(ev *shard.Event, tag Tag, cseq uint32, now time.Time, o
 	}
 	s.pending = false
 	s.tx = sip.ClientTx{}
-	s.sentBody = Body{}
 	switch {
 	case status < 300:
 		t.cfg.Counters.Answered.Add(1)
@@ -249,6 +266,7 @@ func (t *Table) Response(ev *shard.Event, tag Tag, cseq uint32, now time.Time, o
 		t.cfg.Counters.Failed.Add(1)
 		t.postpone(s, ev.Msg, now)
 	}
+	s.sentBody = Body{}
 	t.flush(s, now.UnixNano(), out)
 }
 
@@ -264,8 +282,12 @@ func endsSubscription(status int) bool {
 // postpone keeps a subscription whose watcher could not take the NOTIFY just
 // now; if it says when, it is told again then.
 func (t *Table) postpone(s *Subscription, m *sip.Message, now time.Time) {
+	if s.state == Terminated {
+		return // it has heard of it
+	}
+	s.lastState = Refused // what it refused is not what it was told
 	v, ok := m.Get(sip.HeaderRetryAfter)
-	if !ok || m.Status != 500 && m.Status != 503 && m.Status != 480 {
+	if !ok || m.Status != 500 && m.Status != 503 {
 		return
 	}
 	v, _ = sip.SplitParams(v)
@@ -279,5 +301,4 @@ func (t *Table) postpone(s *Subscription, m *sip.Message, now time.Time) {
 	}
 	s.quiet = now.Add(min(time.Duration(n)*time.Second, maxRetryAfter)).UnixNano()
 	s.dirty = true
-	s.lastSum++ // what it refused is not what it was told
 }

@@ -39,10 +39,10 @@ type Record struct {
 	Peer       uint64              `cbor:"16,keyasint"`
 	Expires    int64               `cbor:"17,keyasint"` // Unix nanoseconds
 	Request    uint64              `cbor:"18,keyasint"`
-	First      uint64              `cbor:"19,keyasint"`
-	RemoteSeq  uint32              `cbor:"20,keyasint"`
-	Mark       uint32              `cbor:"21,keyasint"`
-	Forget     int64               `cbor:"22,keyasint,omitempty"`
+	RemoteSeq  uint32              `cbor:"19,keyasint"`
+	Mark       uint32              `cbor:"20,keyasint"`
+	Forget     int64               `cbor:"21,keyasint,omitempty"`
+	Strict     bool                `cbor:"22,keyasint,omitempty"`
 }
 
 func (t *Table) key(s *Subscription) []byte {
@@ -57,7 +57,7 @@ func (t *Table) put(s *Subscription, out *shard.Batch) {
 		State: s.state, Reason: s.reason, Target: s.target, Fixed: s.fixed,
 		Transport: s.flow.Transport, Local: s.flow.Local.String(), Remote: s.flow.Remote.String(),
 		Dial: s.dial, SwitchTCP: s.switchTCP, Peer: s.peer, Expires: s.expires,
-		Request: s.request, First: s.first, RemoteSeq: s.remoteSeq, Mark: s.mark, Forget: s.forget,
+		Request: s.request, RemoteSeq: s.remoteSeq, Mark: s.mark, Forget: s.forget, Strict: s.strict,
 	})
 	if err != nil {
 		panic("notifier: a record of plain fields cannot fail to encode: " + err.Error())
@@ -66,8 +66,9 @@ func (t *Table) put(s *Subscription, out *shard.Batch) {
 }
 
 // Restore takes a record back into the table. resource finds or makes the state
-// of a presentity. What can be reached is told the newest state by itself, the
-// n-th one after n/recoveryRate seconds.
+// of a presentity, which must be as complete as the packages' Decide needs it.
+// What can be reached is told the newest state by itself, the n-th one after
+// n/recoveryRate seconds. Resume must follow.
 func (t *Table) Restore(key, value []byte, resource func(presence.Presentity) *Resource, now time.Time) error {
 	var r Record
 	if err := store.Decode(value, &r); err != nil {
@@ -84,32 +85,49 @@ func (t *Table) Restore(key, value []byte, resource func(presence.Presentity) *R
 	s := &Subscription{
 		Resource: resource(r.Presentity), Watcher: identity.RestorePrincipal(r.Watcher, r.Mechanism),
 		Entity: r.Entity, Package: p, EventID: r.EventID, state: r.State, reason: r.Reason,
-		target: r.Target, fixed: r.Fixed, dial: r.Dial, switchTCP: r.SwitchTCP, peer: r.Peer,
-		expires: r.Expires, request: r.Request, first: r.First, remoteSeq: r.RemoteSeq,
+		target: r.Target, fixed: r.Fixed, strict: r.Strict, dial: r.Dial, switchTCP: r.SwitchTCP, peer: r.Peer,
+		expires: r.Expires, request: r.Request, remoteSeq: r.RemoteSeq, restored: true,
 		cseq: r.Mark, mark: r.Mark, forget: r.Forget, index: -1,
 	}
 	copy(s.Tag[:], parts[0])
 	s.flow.Transport = r.Transport
 	s.flow.Local, _ = netip.ParseAddrPort(r.Local)
 	s.flow.Remote, _ = netip.ParseAddrPort(r.Remote)
-	if s.state == Terminated {
-		t.subs[s.Tag] = s
-		t.timers.set(s, s.forget)
-		return nil
-	}
-	s.Grant = Grant{State: s.state}
-	t.add(s)
-	if s.flow.Transport.Reliable() && !s.dial {
-		t.detach(s)
-	}
 	s.dirty = true
-	s.quiet = now.Add(time.Duration(len(t.subs)-1) * shard.Count * time.Second / recoveryRate).UnixNano()
-	t.timers.set(s, min(s.quiet, s.expires))
+	s.quiet = now.Add(time.Duration(len(t.subs)) * shard.Count * time.Second / recoveryRate).UnixNano()
+	if s.state == Terminated {
+		// Whether the watcher was told is not known. Once more does no harm, but
+		// the body is no longer to be had.
+		s.over = true
+		t.subs[s.Tag] = s
+	} else {
+		// Those that ran out meanwhile are told at that rate too.
+		s.expires = max(s.expires, s.quiet)
+		s.Grant = p.Decide(s, now)
+		t.add(s)
+	}
+	if s.flow.Transport.Reliable() {
+		if t.route(s); !s.dial {
+			t.detach(s)
+		}
+	}
+	t.arm(s)
 	return nil
 }
 
-// Redecide asks the packages anew about every subscription: after Restore, and
-// when the resource's rules have changed.
+// Resume applies, after the last Restore, what the packages have decided about
+// subscriptions and had not before: their configuration may be another one now.
+func (t *Table) Resume(now time.Time, out *shard.Batch) {
+	t.resumed = now.UnixNano()
+	for _, s := range t.subs {
+		if g := s.Grant; s.state != Terminated && g.State != s.state {
+			t.Decided(s, g, now, out)
+		}
+	}
+}
+
+// Redecide asks the packages anew about every subscription of a resource, whose
+// rules have changed.
 func (t *Table) Redecide(r *Resource, now time.Time, out *shard.Batch) {
 	for _, s := range append([]*Subscription(nil), r.subs...) {
 		t.Decided(s, s.Package.Decide(s, now), now, out)

@@ -33,15 +33,21 @@ func (t *Table) Subscribe(ev *shard.Event, res *Resource, now time.Time, out *sh
 		t.refuse(ev, no, out)
 		return
 	}
-	tag := t.tag(ev)
-	if s := t.subs[tag]; s != nil {
+	tag := t.tag(ev, ev.Msg.CSeq.Seq)
+	s := t.subs[tag]
+	if before := FingerprintBefore(ev.Msg); s == nil && before != 0 && t.afresh(now) {
+		if old := t.subs[t.tag(ev, ev.Msg.CSeq.Seq-1)]; old != nil && old.restored && old.request == before {
+			s = old
+		}
+	}
+	if s != nil {
 		t.again(ev, s, a, now, out)
 		return
 	}
-	s := &Subscription{
+	s = &Subscription{
 		Tag: tag, Resource: res, Watcher: ev.Who, Package: a.pkg, EventID: strings.Clone(a.eventID),
 		Entity: res.entity(ev.Msg.RequestURI), peer: peerKey(ev.Msg.CallID, ev.Msg.From.Tag()),
-		first: Fingerprint(ev.Msg), fetch: a.expires == 0, index: -1,
+		request: Fingerprint(ev.Msg), fetch: a.expires == 0, index: -1,
 	}
 	s.Grant = a.pkg.Decide(s, now)
 	if s.Grant.State == Refused {
@@ -56,7 +62,7 @@ func (t *Table) Subscribe(ev *shard.Event, res *Resource, now time.Time, out *sh
 		t.refuse(ev, no, out)
 		return
 	}
-	s.state, s.expires, s.request = s.Grant.State, now.Add(a.expires).UnixNano(), s.first
+	s.state, s.expires = s.Grant.State, now.Add(a.expires).UnixNano()
 	t.add(s)
 	t.cfg.Counters.Accepted.Add(1)
 	t.accept(ev, s, a.expires, out)
@@ -89,16 +95,17 @@ func (t *Table) InDialog(ev *shard.Event, tag Tag, now time.Time, out *shard.Bat
 		t.refuse(ev, &refusal{status: 403, reason: "Dialog Sharing Is Not Supported"}, out) // RFC 6665, 4.5.2
 		return
 	}
-	print := Fingerprint(ev.Msg)
 	if s.state == Terminated {
-		if print == s.request { // the 200 to the request that ended it was lost
+		again := s.request == Fingerprint(ev.Msg) ||
+			s.restored && t.afresh(now) && s.request == FingerprintBefore(ev.Msg)
+		if again { // the 200 to the request that ended it was lost
 			t.accept(ev, s, 0, out)
 			return
 		}
 		t.refuse(ev, &refusal{status: 481}, out)
 		return
 	}
-	if ev.Msg.CSeq.Seq < s.remoteSeq || ev.Msg.CSeq.Seq == s.remoteSeq && print != s.request {
+	if seq := ev.Msg.CSeq.Seq; seq < s.remoteSeq || seq == s.remoteSeq && Fingerprint(ev.Msg) != s.request {
 		t.refuse(ev, &refusal{status: 500, reason: "CSeq Out Of Order"}, out) // RFC 3261, 12.2.2
 		return
 	}
@@ -142,7 +149,9 @@ func (t *Table) read(m *sip.Message) (a ask, no *refusal) {
 	if a.pkg = t.Package(presence.EventPackage(name)); a.pkg == nil {
 		return a, &refusal{status: 489, headers: []sip.Header{t.AllowEvents()}}
 	}
-	a.eventID, _ = sip.HeaderParam(params, "id")
+	if a.eventID, _ = sip.HeaderParam(params, "id"); !token(a.eventID) {
+		return a, &refusal{status: 400, reason: "Event Id Must Be a Token"} // RFC 6665, 8.4
+	}
 	if no := acceptable(m, a.pkg.Accepts()); no != nil {
 		return a, no
 	}
@@ -170,6 +179,19 @@ func (t *Table) read(m *sip.Message) (a ask, no *refusal) {
 		return a, nil
 	}
 	return a, &refusal{status: 400, reason: "Missing Contact"}
+}
+
+// token reports whether s holds only characters of a token (RFC 3261, 25.1); it
+// is put into header fields of ours.
+func token(s string) bool {
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-.!%*_+`'~", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // AllowEvents is the header field that names the packages (RFC 6665, 8.2.2).
@@ -215,9 +237,7 @@ func (t *Table) dialog(s *Subscription, ev *shard.Event, a ask) *refusal {
 		if no := t.open(s, m, a); no != nil {
 			return no
 		}
-	} else if !strings.HasPrefix(s.fixed, "Route:") && s.target != a.target {
-		s.target = strings.Clone(a.target)
-	} else if strings.HasPrefix(s.fixed, "Route:") {
+	} else {
 		s.retarget(a.target)
 	}
 	s.remoteSeq = m.CSeq.Seq
@@ -237,6 +257,7 @@ func (t *Table) open(s *Subscription, m *sip.Message, a ask) *refusal {
 		}
 		var routes []string
 		uri, routes = d.NextHop()
+		s.strict = uri != d.RemoteTarget
 		b = append(b[:0], uri...)
 		for _, r := range routes {
 			b = sip.AppendHeader(b, "Route", r)
@@ -265,26 +286,30 @@ func (t *Table) open(s *Subscription, m *sip.Message, a ask) *refusal {
 	return nil
 }
 
-// retarget changes the remote target of a dialog with a route set. With a
-// strict router first, the target stands last in Route (RFC 3261, 12.2.1.1).
+// retarget changes the remote target of the dialog. Where the first route is a
+// strict router it stands last in Route instead (RFC 3261, 12.2.1.1).
 func (s *Subscription) retarget(target string) {
-	first, _, _ := strings.Cut(s.fixed, "\r\n")
-	if _, v, ok := strings.Cut(first, ":"); ok {
-		if n, err := sip.ParseNameAddr(strings.TrimSpace(v)); err == nil {
-			if _, loose := n.URI.Param("lr"); loose && s.target != target {
-				s.target = strings.Clone(target)
-			}
+	if !s.strict {
+		if s.target != target {
+			s.target = strings.Clone(target)
 		}
+		return
 	}
+	end := strings.Index(s.fixed, "\r\nFrom: ") + len("\r\n")
+	last := strings.LastIndex(s.fixed[:end], routeName)
+	s.fixed = s.fixed[:last] + routeName + "<" + target + ">\r\n" + s.fixed[end:]
 }
+
+// routeName begins each Route line of Subscription.fixed, which come first in it.
+const routeName = "Route: "
 
 // route chooses the way to the watcher: the way its request came, unless the
 // next hop that it names lies in a configured range (never an address only
 // because a message names it).
 func (t *Table) route(s *Subscription) {
 	hop := s.target
-	if first, _, _ := strings.Cut(s.fixed, "\r\n"); strings.HasPrefix(first, "Route:") {
-		if n, err := sip.ParseNameAddr(strings.TrimSpace(first[len("Route:"):])); err == nil {
+	if first, _, _ := strings.Cut(s.fixed, "\r\n"); !s.strict && strings.HasPrefix(first, routeName) {
+		if n, err := sip.ParseNameAddr(strings.TrimSpace(first[len(routeName):])); err == nil {
 			hop = n.RawURI
 		}
 	}
@@ -296,7 +321,7 @@ func (t *Table) route(s *Subscription) {
 	transport, named := u.Param("transport")
 	s.switchTCP = s.flow.Transport == sip.TransportUDP && !named && u.Scheme == "sip"
 	to, ok := hopFlow(u, transport, s.flow)
-	if !ok || to.Remote == s.flow.Remote || !t.cfg.Addresses.MayDial(to) {
+	if !ok || to.Transport == sip.TransportUDP && to.Remote == s.flow.Remote || !t.cfg.Addresses.MayDial(to) {
 		return
 	}
 	s.dial = true
@@ -349,7 +374,7 @@ func (t *Table) accept(ev *shard.Event, s *Subscription, left time.Duration, out
 
 func (t *Table) refuse(ev *shard.Event, no *refusal, out *shard.Batch) {
 	t.cfg.Counters.Refused.Add(1)
-	tag := t.tag(ev)
+	tag := t.tag(ev, ev.Msg.CSeq.Seq)
 	out.Reply(ev, sip.Reply{Status: no.status, Reason: no.reason, ToTag: tag.String(), Headers: no.headers})
 }
 
@@ -361,19 +386,16 @@ func Seconds(d time.Duration) string {
 	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }
 
-// entity returns the URI the watcher asked for, without parameters, sharing one
-// string among those who asked for the same.
+// entity returns the URI the watcher asked for, without parameters. Most ask for
+// the same one, so it shares the string of the first.
 func (r *Resource) entity(requestURI string) string {
-	e := requestURI
+	e := strings.Clone(requestURI)
 	if u, err := sip.ParseURI(requestURI); err == nil {
 		u.Params, u.Headers, u.Password = "", "", ""
 		e = u.String()
 	}
-	for _, s := range r.subs {
-		if s.Entity == e {
-			return s.Entity
-		}
-		break // the first one stands for most
+	if len(r.subs) > 0 && r.subs[0].Entity == e {
+		return r.subs[0].Entity
 	}
 	return e
 }

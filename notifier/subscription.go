@@ -85,7 +85,6 @@ type Subscription struct {
 	peer      uint64 // hash of Call-ID and remote tag
 	expires   int64
 	request   uint64 // fingerprint of the request that made or last changed it
-	first     uint64 // fingerprint of the SUBSCRIBE that made it
 	remoteSeq uint32
 	cseq      uint32 // of the last NOTIFY
 	mark      uint32 // no CSeq at or above this was used before it was stored
@@ -97,10 +96,13 @@ type Subscription struct {
 	sentBody   Body
 	dirty      bool // there is something newer than the last NOTIFY
 	force      bool // send even if the body is as before, and now
+	over       bool // Terminated, and its last body is made
 	detached   bool // its connection is gone
+	strict     bool // the first route is a strict router: target is its URI
 	dial       bool // flow may be dialled
 	switchTCP  bool
 	fetch      bool  // never stored
+	restored   bool  // made before the last restart
 	quiet      int64 // no NOTIFY before (Retry-After)
 	lastNotify int64
 	lastSum    uint64
@@ -127,5 +129,5 @@ func (s *Subscription) Flow() (f sip.Flow, alive bool) { return s.flow, !s.detac
 // this request of that dialog" for which the strings need not be kept. The tag,
 // which only the two ends know, is what protects.
 func peerKey(callID, remoteTag string) uint64 {
-	return fnv1a(fnv1a(fnvOffset, callID), remoteTag)
+	return hash64(hash64(hashSeed, callID), remoteTag)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +65,8 @@ type Table struct {
 	byConn map[uint64][]*Subscription
 	timers timers
 	empty  []*Resource
+	// resumed is when Resume was called.
+	resumed int64
 
 	mac     hash.Hash // keyed with cfg.Secret
 	scratch []byte
@@ -103,10 +106,10 @@ func (t *Table) Package(name presence.EventPackage) Package {
 
 // tag derives the dialog's tag from the request that makes it, so that its
 // repetition, even after a restart or for a fetch, names the same dialog.
-func (t *Table) tag(ev *shard.Event) Tag {
+func (t *Table) tag(ev *shard.Event, cseq uint32) Tag {
 	m := ev.Msg
 	event, _ := m.Get(sip.HeaderEvent)
-	b := binary.BigEndian.AppendUint32(t.scratch[:0], m.CSeq.Seq)
+	b := binary.BigEndian.AppendUint32(t.scratch[:0], cseq)
 	for _, s := range [...]string{string(ev.Presentity), string(ev.Who.AOR()), m.CallID, m.From.Tag(), event} {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
 		b = append(b, s...)
@@ -121,28 +124,58 @@ func (t *Table) tag(ev *shard.Event) Tag {
 	return tag
 }
 
-// Fingerprint tells whether a request is the one seen before: Call-ID, CSeq,
-// From tag and body. (The body, since one client's Call-IDs and tags begin anew
-// at each start.)
-func Fingerprint(m *sip.Message) uint64 {
-	h := fnvOffset
-	for _, s := range [...]string{m.CallID, m.From.Tag(), string(m.CSeq.Method), m.Body} {
-		h = fnv1a(h, s)
+// Fingerprint tells whether a request is the one seen before: by Call-ID, CSeq,
+// From tag, and, since one client's Call-IDs and tags begin anew at each start,
+// by body, Expires and SIP-If-Match. It is the same in every process.
+func Fingerprint(m *sip.Message) uint64 { return fingerprint(m, m.CSeq.Seq) }
+
+// FingerprintBefore is that of the request that m may repeat just after a restart
+// of the server: the client had to authenticate itself with a new nonce, so its
+// repetition has the next CSeq number (RFC 3261, 22.2). Zero for a request without
+// credentials, which repeats itself as it was.
+func FingerprintBefore(m *sip.Message) uint64 {
+	if _, ok := m.Get(sip.HeaderAuthorization); !ok {
+		return 0
 	}
-	return (h ^ uint64(m.CSeq.Seq)) * fnvPrime
+	return fingerprint(m, m.CSeq.Seq-1)
 }
 
-// FNV-1a, 64 bits; hash/fnv costs an allocation a time.
+// RepeatsFor is how long after a restart a client may be repeating a request of
+// before: until its transaction times out (RFC 3261, 17.1.2.2: timer F).
+const RepeatsFor = forgetAfter
+
+// afresh reports whether the server has restarted just now.
+func (t *Table) afresh(now time.Time) bool { return now.UnixNano() < t.resumed+int64(RepeatsFor) }
+
+func fingerprint(m *sip.Message, cseq uint32) uint64 {
+	expires, _ := m.Get(sip.HeaderExpires)
+	match, _ := m.Get(sip.HeaderSIPIfMatch)
+	h := hashSeed
+	for _, s := range [...]string{m.CallID, m.From.Tag(), string(m.CSeq.Method), expires, match, m.Body} {
+		h = hash64(h, s)
+	}
+	return (h ^ uint64(cseq)) * hashPrime
+}
+
+// The hash of fingerprints, FNV-1a over words of eight bytes: it is stored, so it
+// may never change, and a client that makes two of its requests collide harms
+// itself alone.
 const (
-	fnvOffset uint64 = 14695981039346656037
-	fnvPrime  uint64 = 1099511628211
+	hashSeed  uint64 = 14695981039346656037
+	hashPrime uint64 = 1099511628211
 )
 
-func fnv1a(h uint64, s string) uint64 {
-	for i := 0; i < len(s); i++ {
-		h = (h ^ uint64(s[i])) * fnvPrime
+func hash64(h uint64, s string) uint64 {
+	h = (h ^ uint64(len(s))) * hashPrime
+	for ; len(s) >= 8; s = s[8:] {
+		word := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		h = bits.RotateLeft64((h^word)*hashPrime, 31)
 	}
-	return h * fnvPrime // a zero byte, so that the pieces' borders count
+	for i := 0; i < len(s); i++ {
+		h = (h ^ uint64(s[i])) * hashPrime
+	}
+	return h
 }
 
 // Emptied calls fn for each resource that has lost its last subscription since
@@ -229,10 +262,11 @@ func (t *Table) FlowGone(f sip.Flow, now time.Time, out *shard.Batch) {
 	delete(t.byConn, f.Conn)
 	for _, s := range list {
 		s.flow.Conn = 0
-		s.dirty = s.dirty || s.pending
-		s.pending = false
-		s.tx = sip.ClientTx{}
-		if s.dial {
+		if s.pending {
+			s.pending, s.tx = false, sip.ClientTx{}
+			s.untold()
+		}
+		if t.route(s); s.dial {
 			t.flush(s, now.UnixNano(), out)
 			continue
 		}
@@ -247,7 +281,7 @@ func (t *Table) undialled(f sip.Flow, now time.Time) {
 	for _, s := range t.subs {
 		if s.pending && s.flow == f {
 			s.pending, s.tx = false, sip.ClientTx{}
-			s.dirty = true
+			s.untold()
 			s.quiet = now.Add(redialAfter).UnixNano()
 			t.arm(s)
 		}
@@ -256,6 +290,9 @@ func (t *Table) undialled(f sip.Flow, now time.Time) {
 
 func (t *Table) detach(s *Subscription) {
 	s.detached = true
+	if s.state == Terminated {
+		return // nobody asks for it any more
+	}
 	t.cfg.Waiting.Add(s.Watcher.AOR(), t.cfg.Shard)
 }
 
@@ -263,22 +300,18 @@ func (t *Table) detach(s *Subscription) {
 // if the request it came with names the same Contact.
 func (t *Table) FlowSeen(ev *shard.Event, now time.Time, out *shard.Batch) {
 	contact, err := sip.ParseURI(ev.Contact)
-	if err != nil {
-		return
-	}
 	left := false
 	for _, s := range t.subs {
 		if !s.detached || s.state == Terminated || s.Watcher.AOR() != ev.Who.AOR() {
 			continue
 		}
-		target, err := sip.ParseURI(s.target)
-		if err != nil || s.flow.Transport != ev.Flow.Transport ||
+		target, bad := sip.ParseURI(s.target)
+		if err != nil || bad != nil || s.flow.Transport != ev.Flow.Transport ||
 			contact.User != target.User || contact.Host != target.Host || contact.Port != target.Port {
 			left = true
 			continue
 		}
 		t.attach(s, ev.Flow)
-		s.dirty = true
 		t.flush(s, now.UnixNano(), out)
 	}
 	if left {
@@ -319,11 +352,11 @@ func (w *Waiting) Add(a presence.AOR, id shard.ID) {
 	set[id/64] |= 1 << (id % 64)
 }
 
+// Any reports whether anything is noted at all; it takes no lock.
+func (w *Waiting) Any() bool { return w.some.Load() > 0 }
+
 // Take returns the shards noted for w and forgets them.
 func (w *Waiting) Take(a presence.AOR) []shard.ID {
-	if w.some.Load() == 0 {
-		return nil
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	set := w.by[a]
