@@ -160,21 +160,34 @@ func (g *Gate) request(m *sip.Message, flow sip.Flow) {
 		m.Release()
 		return
 	}
-	g.reunite(&ev)
 	if !g.cfg.Transactions.Begin(key, now) {
 		m.Release() // the same request, on another goroutine, was first
 		return
 	}
+	back := g.waiting(&ev)
 	if m.Method == sip.MethodSubscribe {
-		if g.flows.add(flow.Conn, ev.ID) {
-			g.cfg.Out.Pin(flow)
-		}
+		g.pin(flow, ev.ID)
 	}
 	if !g.cfg.Shards.Submit(ev) {
 		g.cfg.Counters.Overload.Add(1)
 		reply := sip.Reply{Status: 503, Headers: []sip.Header{{ID: sip.HeaderRetryAfter, Value: retryAfter}}}
 		g.finish(&ev, g.build(m, flow, reply))
 		m.Release()
+	}
+	// After the request itself, which may be the refresh that gives one of them
+	// its way back.
+	for _, id := range back.shards {
+		g.pin(flow, id)
+		if !g.cfg.Shards.Submit(shard.Event{Kind: shard.FlowSeen, ID: id, Flow: ev.Flow, Who: ev.Who, Contact: back.contact}) {
+			g.cfg.Waiting.Add(ev.Who.AOR(), id)
+		}
+	}
+}
+
+// pin keeps a connection that subscriptions of a shard live on.
+func (g *Gate) pin(flow sip.Flow, id shard.ID) {
+	if g.flows.add(flow.Conn, id) {
+		g.cfg.Out.Pin(flow)
 	}
 }
 
@@ -227,31 +240,26 @@ func (g *Gate) address(ev *shard.Event) (no sip.Reply) {
 	return sip.Reply{}
 }
 
-// reunite tells subscriptions that lost their connection that their watcher is
-// here again.
-func (g *Gate) reunite(ev *shard.Event) {
-	if g.cfg.Waiting == nil {
-		return
+// returning is a watcher some of whose subscriptions lost their connection.
+type returning struct {
+	shards  []shard.ID // where they are
+	contact string     // by which they are known
+}
+
+// waiting finds the subscriptions that lost their connection and whose watcher
+// is here again.
+func (g *Gate) waiting(ev *shard.Event) (r returning) {
+	if g.cfg.Waiting == nil || !g.cfg.Waiting.Any() {
+		return r
 	}
-	ids := g.cfg.Waiting.Take(ev.Who.AOR())
-	if len(ids) == 0 {
-		return
-	}
-	contact := ""
 	for v := range ev.Msg.Values(sip.HeaderContact) {
 		if c, err := sip.ParseNameAddr(v); err == nil {
-			contact = c.RawURI
+			r.contact = c.RawURI
+			r.shards = g.cfg.Waiting.Take(ev.Who.AOR())
+			break
 		}
-		break
 	}
-	for _, id := range ids {
-		if contact == "" {
-			g.cfg.Waiting.Add(ev.Who.AOR(), id)
-			continue
-		}
-		g.flows.add(ev.Flow.Conn, id)
-		g.cfg.Shards.Submit(shard.Event{Kind: shard.FlowSeen, ID: id, Flow: ev.Flow, Who: ev.Who, Contact: contact})
-	}
+	return r // without a Contact there is nothing to compare
 }
 
 // Send lets out what a shard has made durable; it is the runner's sender.

@@ -107,7 +107,9 @@ func (r *Registrar) register(ev *shard.Event, now time.Time, out *shard.Batch) {
 		reply(ev, out, *no)
 		return
 	}
-	r.put(aor, list, out)
+	if _, changes := ev.Msg.Get(sip.HeaderContact); changes {
+		r.put(aor, list, out)
+	}
 	headers := make([]sip.Header, 0, len(list))
 	for _, b := range list {
 		left := time.Duration(b.Expires - now.UnixNano())
