@@ -3,7 +3,7 @@ package compose
 import (
 	"cmp"
 	"slices"
-	"strings"
+	"sync"
 
 	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/xmltree"
@@ -11,7 +11,7 @@ import (
 
 // source is a publication in the making of a document.
 type source struct {
-	*Publication
+	Publication
 	renamed []string // by index of the document's ids; empty: as published
 	extra   string   // declarations that its parts need
 	// foreignDefault says that the root's default namespace was not PIDF's.
@@ -19,52 +19,68 @@ type source struct {
 	defaultSpace   string
 }
 
+type note struct{ lang, text string }
+
+// builder makes one document. What it needs meanwhile is kept for the next one:
+// a presence server composes at each PUBLISH.
 type builder struct {
-	sources []source // newest first
-	root    []xmltree.Binding
-	devices table[string, *pidf.Document] // the document whose device is told
-	parts   []Part
+	sources  []source  // newest first
+	bySerial []*source // oldest first
+	root     []xmltree.Binding
+	attrs    []byte
+	devices  table[string, *pidf.Document] // the document whose device is told
+	taken    table[string, struct{}]       // ids
+	seen     table[note, struct{}]
+	rivals   []int
+	parts    []Part
 }
 
-// few publications and ids fit into memory on the stack.
-const few = 4
+var builders = sync.Pool{New: func() any { return new(builder) }}
 
 func build(pubs []Publication) Raw {
-	var buf [few]source
-	b := builder{sources: buf[:0]}
+	b := builders.Get().(*builder)
 	total := 0
 	for i := range pubs {
-		b.sources = append(b.sources, source{Publication: &pubs[i]})
+		b.sources = append(b.sources, source{Publication: pubs[i]})
 		total += len(pubs[i].Doc.Parts())
 	}
-	if len(pubs) > 1 {
-		slices.SortFunc(b.sources, func(a, b source) int { return newestFirst(*a.Publication, *b.Publication) })
-		b.chooseDevices()
+	slices.SortFunc(b.sources, func(x, y source) int { return newestFirst(x.Publication, y.Publication) })
+	for i := range b.sources {
+		b.bySerial = append(b.bySerial, &b.sources[i])
 	}
-	bySerial := b.bySerial()
-	b.rename(bySerial)
-	declarations := b.declare(bySerial)
+	slices.SortFunc(b.bySerial, func(x, y *source) int { return cmp.Compare(x.Serial, y.Serial) })
+	b.chooseDevices()
+	b.rename()
+	doc := &document{declarations: b.declare()}
 	b.parts = make([]Part, 0, total)
 	b.tuples()
 	b.notes()
 	for kind := pidf.Person; kind <= pidf.Extension; kind++ {
 		b.all(kind)
 	}
-	return Raw{&document{declarations: declarations, parts: b.parts}}
+	doc.parts = b.parts
+	b.release()
+	return Raw{doc}
 }
 
-// bySerial lists the sources oldest first.
-func (b *builder) bySerial() []*source {
-	list := make([]*source, len(b.sources))
-	for i := range b.sources {
-		list[i] = &b.sources[i]
-	}
-	slices.SortFunc(list, func(x, y *source) int { return cmp.Compare(x.Serial, y.Serial) })
-	return list
+// release forgets all of the document.
+func (b *builder) release() {
+	clear(b.sources)
+	clear(b.bySerial)
+	clear(b.root)
+	b.sources, b.bySerial, b.root = b.sources[:0], b.bySerial[:0], b.root[:0]
+	b.devices.reset()
+	b.taken.reset()
+	b.seen.reset()
+	b.parts = nil
+	builders.Put(b)
 }
 
 // chooseDevices finds whose occurrences of each device are told.
 func (b *builder) chooseDevices() {
+	if len(b.sources) == 1 {
+		return
+	}
 	for i := range b.sources {
 		doc := b.sources[i].Doc
 		for k := range doc.Parts() {
@@ -100,8 +116,6 @@ func (b *builder) tuples() {
 }
 
 func (b *builder) notes() {
-	type note struct{ lang, text string }
-	var seen table[note, struct{}]
 	for i := range b.sources {
 		s := &b.sources[i]
 		for k := range s.Doc.Parts() {
@@ -110,8 +124,8 @@ func (b *builder) notes() {
 				continue
 			}
 			n := note{p.Lang, p.Text}
-			if _, ok := seen.get(n); !ok {
-				seen.put(n, struct{}{})
+			if _, ok := b.seen.get(n); !ok {
+				b.seen.put(n, struct{}{})
 				b.add(s, p)
 			}
 		}
@@ -132,8 +146,7 @@ func (b *builder) all(kind pidf.Kind) {
 // add renders a part: the published bytes, with what the new root does not say
 // for it, and with its new ids.
 func (b *builder) add(s *source, p *pidf.Part) {
-	var buf [few]xmltree.Edit
-	edits := buf[:0]
+	var edits []xmltree.Edit
 	if attrs := s.attributes(p); attrs != "" {
 		edits = append(edits, xmltree.Edit{Span: xmltree.Span{Start: p.NameEnd, End: p.NameEnd}, Text: attrs})
 	}
@@ -152,13 +165,11 @@ func (b *builder) add(s *source, p *pidf.Part) {
 // first, so that they change little. What cannot stand there, for an older
 // source uses the prefix otherwise, is left to each part of the source. All
 // prefixes are kept, used in names or not: values use them too.
-func (b *builder) declare(bySerial []*source) string {
-	var buf [12]xmltree.Binding
-	b.root = buf[:0]
-	var root, extra strings.Builder
-	root.Grow(512)
-	for _, s := range bySerial {
+func (b *builder) declare() string {
+	b.attrs = b.attrs[:0]
+	for _, s := range b.bySerial {
 		s.foreignDefault = true
+		var extra []byte
 		for _, n := range s.Doc.Bindings() {
 			if n.Prefix == "" {
 				s.foreignDefault, s.defaultSpace = n.Space != pidf.Space, n.Space
@@ -167,15 +178,14 @@ func (b *builder) declare(bySerial []*source) string {
 			switch space, ok := b.bound(n.Prefix); {
 			case !ok:
 				b.root = append(b.root, n)
-				xmltree.AppendBinding(&root, n)
+				b.attrs = xmltree.AppendBinding(b.attrs, n)
 			case space != n.Space:
-				xmltree.AppendBinding(&extra, n)
+				extra = xmltree.AppendBinding(extra, n)
 			}
 		}
-		s.extra = extra.String()
-		extra.Reset()
+		s.extra = string(extra)
 	}
-	return root.String()
+	return string(b.attrs)
 }
 
 func (b *builder) bound(prefix string) (string, bool) {
@@ -194,31 +204,30 @@ func (s *source) attributes(p *pidf.Part) string {
 	if s.extra == "" && !lang && !foreign {
 		return ""
 	}
-	var b strings.Builder
+	var b []byte
 	if foreign {
-		xmltree.AppendBinding(&b, xmltree.Binding{Space: s.defaultSpace})
+		b = xmltree.AppendBinding(b, xmltree.Binding{Space: s.defaultSpace})
 	}
-	switch {
-	case s.extra == "":
-	case len(p.Declares) == 0:
-		b.WriteString(s.extra)
-	default:
-		s.undeclared(&b, p)
+	if s.extra != "" && len(p.Declares) == 0 {
+		b = append(b, s.extra...)
+	} else if s.extra != "" {
+		b = s.undeclared(b, p)
 	}
 	if lang {
-		b.WriteString(` xml:lang="`)
-		b.WriteString(xmltree.EscapeAttr(s.Doc.Lang()))
-		b.WriteByte('"')
+		b = append(b, ` xml:lang="`...)
+		b = append(b, xmltree.EscapeAttr(s.Doc.Lang())...)
+		b = append(b, '"')
 	}
-	return b.String()
+	return string(b)
 }
 
-// undeclared writes those of the root's declarations that the part's element
+// undeclared appends those of the root's declarations that the part's element
 // does not replace.
-func (s *source) undeclared(b *strings.Builder, p *pidf.Part) {
+func (s *source) undeclared(b []byte, p *pidf.Part) []byte {
 	for _, n := range s.Doc.Bindings() {
 		if n.Prefix != "" && !slices.Contains(p.Declares, n.Prefix) {
-			xmltree.AppendBinding(b, n)
+			b = xmltree.AppendBinding(b, n)
 		}
 	}
+	return b
 }

@@ -29,7 +29,7 @@ type Publication struct {
 	// id that had to be renamed gets its published name when the older
 	// publication that has that name ends.
 	Apart bool
-	Doc   *pidf.Document
+	Doc   *pidf.Document // never nil
 }
 
 // Policy is a composition policy. It is a pure function: equal publications, in

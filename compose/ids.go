@@ -42,23 +42,28 @@ func (t *table[K, V]) put(k K, v V) {
 	t.big[k] = v
 }
 
+func (t *table[K, V]) reset() {
+	clear(t.keys)
+	clear(t.values)
+	t.keys, t.values, t.big = t.keys[:0], t.values[:0], nil
+}
+
 // rename makes the ids of all sources different, oldest first: what has no rival
 // before it keeps its name.
-func (b *builder) rename(bySerial []*source) {
-	if len(bySerial) == 1 && !bySerial[0].Apart {
+func (b *builder) rename() {
+	if len(b.sources) == 1 && !b.sources[0].Apart {
 		return
 	}
-	var taken table[string, struct{}]
-	for _, s := range bySerial {
-		b.renameOne(s, &taken)
+	for _, s := range b.bySerial {
+		b.renameOne(s)
 	}
 }
 
 // renameOne names one source's ids. What keeps its name is taken first, so that
 // no new name is one of those.
-func (b *builder) renameOne(s *source, taken *table[string, struct{}]) {
+func (b *builder) renameOne(s *source) {
 	doc := s.Doc
-	var rivals []int
+	b.rivals = b.rivals[:0]
 	for k := range doc.Parts() {
 		p := &doc.Parts()[k]
 		if !b.keeps(s, p) {
@@ -66,21 +71,21 @@ func (b *builder) renameOne(s *source, taken *table[string, struct{}]) {
 		}
 		first := doc.FirstID(p)
 		for i, id := range doc.IDs(p) {
-			if _, rival := taken.get(id.Value); rival || s.Apart {
-				rivals = append(rivals, first+i)
+			if _, rival := b.taken.get(id.Value); rival || s.Apart {
+				b.rivals = append(b.rivals, first+i)
 			} else {
-				taken.put(id.Value, struct{}{})
+				b.taken.put(id.Value, struct{}{})
 			}
 		}
 	}
-	if len(rivals) == 0 {
+	if len(b.rivals) == 0 {
 		return
 	}
 	ids := doc.AllIDs()
 	s.renamed = make([]string, len(ids))
-	for _, i := range rivals {
-		name := newName(ids[i].Value, s.Serial, taken)
-		taken.put(name, struct{}{})
+	for _, i := range b.rivals {
+		name := newName(ids[i].Value, s.Serial, &b.taken)
+		b.taken.put(name, struct{}{})
 		s.renamed[i] = name
 	}
 }

@@ -38,20 +38,20 @@ func Splice(src string, s Span, edits []Edit) string {
 func (d *Doc) Copy(n Node, outer []Binding) string {
 	var scope []Binding
 	scope = d.AppendScope(scope, n)
-	var add strings.Builder
+	var add []byte
 	for _, b := range scope {
 		if b.Prefix != "" && !d.declares(n, b.Prefix) && lookup(outer, b.Prefix) != b.Space {
-			AppendBinding(&add, b)
+			add = AppendBinding(add, b)
 		}
 	}
 	if def := lookup(scope, ""); def != lookup(outer, "") && d.UsesOuterDefault(n) {
-		AppendBinding(&add, Binding{"", def})
+		add = AppendBinding(add, Binding{"", def})
 	}
-	if add.Len() == 0 {
+	if len(add) == 0 {
 		return d.Raw(n)
 	}
 	at := d.NameEnd(n)
-	return Splice(d.src, d.Span(n), []Edit{{Span{at, at}, add.String()}})
+	return Splice(d.src, d.Span(n), []Edit{{Span{at, at}, string(add)}})
 }
 
 func (d *Doc) declares(n Node, prefix string) bool {
@@ -72,16 +72,16 @@ func lookup(list []Binding, prefix string) string {
 	return ""
 }
 
-// AppendBinding writes a namespace declaration, with a space before it.
-func AppendBinding(b *strings.Builder, n Binding) {
-	b.WriteString(" xmlns")
+// AppendBinding appends a namespace declaration, with a space before it.
+func AppendBinding(dst []byte, n Binding) []byte {
+	dst = append(dst, " xmlns"...)
 	if n.Prefix != "" {
-		b.WriteByte(':')
-		b.WriteString(n.Prefix)
+		dst = append(dst, ':')
+		dst = append(dst, n.Prefix...)
 	}
-	b.WriteString(`="`)
-	b.WriteString(EscapeAttr(n.Space))
-	b.WriteByte('"')
+	dst = append(dst, `="`...)
+	dst = append(dst, EscapeAttr(n.Space)...)
+	return append(dst, '"')
 }
 
 // EscapeAttr makes s fit for an attribute's value in double quotes. Characters
