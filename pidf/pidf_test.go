@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tacit-presence/tacit/xmltree"
 )
@@ -232,6 +233,22 @@ func TestValues(t *testing.T) {
 		if isDateTime(s) != want {
 			t.Errorf("date %q", s)
 		}
+	}
+}
+
+// TestWorstCase holds that what must be put right costs a bounded time.
+func TestWorstCase(t *testing.T) {
+	t.Parallel()
+	body := head + `<tuple id="t"><contact/>` + strings.Repeat("<a/><x:y/>", 6000) + "<status/></tuple></presence>"
+	begin := time.Now()
+	d, err := Parse(body)
+	if err != nil || strings.Contains(d.Text(), "<a/>") {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took > 2*time.Second {
+		t.Error(took)
+	} else {
+		t.Log(took)
 	}
 }
 

@@ -459,10 +459,8 @@ func (r *reader) sort(n xmltree.Node, first int, rankOf func(xmltree.Node) rank)
 
 // within returns the edits from first on that lie in s.
 func (r *reader) within(first int, s xmltree.Span) []xmltree.Edit {
-	lo := first
-	for lo < len(r.edits) && r.edits[lo].Start < s.Start {
-		lo++
-	}
+	lo, _ := slices.BinarySearchFunc(r.edits[first:], s.Start, func(e xmltree.Edit, start int) int { return e.Start - start })
+	lo += first
 	hi := lo
 	for hi < len(r.edits) && r.edits[hi].End <= s.End {
 		hi++
