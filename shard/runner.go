@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,7 @@ type Config struct {
 type Runner struct {
 	cfg     Config
 	workers []*worker
+	started atomic.Bool
 	failed  atomic.Bool
 	broken  chan struct{} // closed when the store failed
 	once    sync.Once
@@ -52,22 +54,31 @@ type Runner struct {
 	stop    chan struct{}
 }
 
+// worker owns the shards of one processor. Whoever has something for them does
+// it, if nobody else is at it: the goroutine that reads a message steps it, the
+// store's goroutine lets out what it has synced, and the worker's own goroutine
+// does what has come due. That saves waking a thread for each message, which on
+// a machine that is not saturated costs more than the work.
 type worker struct {
 	r        *Runner
 	wake     chan struct{}
 	acked    atomic.Int64 // batches that the store has acknowledged
+	released atomic.Int64 // of these, those that have been let out
 	shards   []ID
+	onSync   func(error)
+
+	// turn is held, never waited for, by the goroutine that works; it guards
+	// what follows.
+	turn     sync.Mutex
 	machines [Count]Machine
 	next     time.Time // earliest deadline, may be early; zero: none
+	waiting  []*Batch  // stepped, not yet released, in order
+	free     []*Batch
+	events   []Event
 
-	mu    sync.Mutex
-	queue []Event
-
-	// Only the worker's goroutine touches these.
-	waiting []*Batch // stepped, not yet released, in order
-	synced  int64    // acknowledged batches already released
-	free    []*Batch
-	onSync  func(error)
+	mu      sync.Mutex // guards what follows, for a few instructions
+	queue   []Event
+	wakesAt time.Time // when the worker's own goroutine wakes of itself; zero: it is awake
 }
 
 // NewRunner makes the machines; Start runs them.
@@ -94,6 +105,13 @@ func NewRunner(cfg Config) *Runner {
 // Start begins the work.
 func (r *Runner) Start() {
 	for _, w := range r.workers {
+		// What a restored machine is to do comes before any event.
+		w.turn.Lock()
+		w.tick(time.Now())
+		w.turn.Unlock()
+	}
+	r.started.Store(true)
+	for _, w := range r.workers {
 		r.done.Go(w.run)
 	}
 }
@@ -106,8 +124,8 @@ func (r *Runner) Stop() {
 
 func (r *Runner) worker(id ID) *worker { return r.workers[int(id)%len(r.workers)] }
 
-// Submit queues an event for its shard. It reports false when the shard's queue
-// is full: the caller answers 503.
+// Submit gives an event to its shard; the caller may find itself stepping it. It
+// reports false when the shard's queue is full: the caller answers 503.
 func (r *Runner) Submit(ev Event) bool {
 	w := r.worker(ev.ID)
 	w.mu.Lock()
@@ -115,12 +133,9 @@ func (r *Runner) Submit(ev Event) bool {
 		w.mu.Unlock()
 		return false
 	}
-	first := len(w.queue) == 0
 	w.queue = append(w.queue, ev)
 	w.mu.Unlock()
-	if first {
-		w.notify()
-	}
+	w.help()
 	return true
 }
 
@@ -175,33 +190,79 @@ func (w *worker) synchronised(err error) {
 		return
 	}
 	w.acked.Add(1)
-	w.notify()
+	w.help()
 }
 
+// help does what there is to do unless somebody is at it: he will look again
+// before he leaves. Before Start nothing is done.
+func (w *worker) help() {
+	for w.r.started.Load() && w.turn.TryLock() {
+		now := time.Now()
+		more := w.work(now)
+		early := w.tooLate()
+		w.turn.Unlock()
+		if early {
+			w.notify()
+		}
+		if !more && w.idle() {
+			return
+		}
+	}
+}
+
+// work steps what is queued and lets out what is durable. It reports whether
+// there was anything.
+func (w *worker) work(now time.Time) bool {
+	w.events = w.take(w.events)
+	n := len(w.events)
+	if n > 0 {
+		w.stepAll(w.events, now)
+	}
+	return w.release() || n > 0
+}
+
+// tooLate reports whether the worker's goroutine sleeps beyond the next deadline.
+func (w *worker) tooLate() bool {
+	if w.next.IsZero() {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.wakesAt.IsZero() && w.next.Add(granularity).Before(w.wakesAt)
+}
+
+// run is the worker's own goroutine: it does what comes due, and whatever else
+// it finds.
 func (w *worker) run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	var events []Event
-	w.tick(time.Now()) // what a restored machine is to do comes before any event
 	for {
-		events = w.take(events)
+		w.turn.Lock()
 		now := time.Now()
-		if len(events) > 0 {
-			w.stepAll(events, now)
-		}
+		w.work(now)
 		w.tick(now)
 		w.release()
-		if w.idle() {
-			select {
-			case <-w.r.stop:
-				if w.finished() {
-					return
-				}
-			default:
-			}
-			w.sleep(timer, now)
+		wait := time.Hour
+		if !w.next.IsZero() {
+			wait = max(w.next.Sub(now), granularity)
 		}
+		done := w.stopping() && w.finished()
+		w.turn.Unlock()
+		if done {
+			return
+		}
+		w.setWakes(now.Add(wait))
+		if w.idle() {
+			w.sleep(timer, wait)
+		}
+		w.setWakes(time.Time{})
 	}
+}
+
+func (w *worker) setWakes(at time.Time) {
+	w.mu.Lock()
+	w.wakesAt = at
+	w.mu.Unlock()
 }
 
 func (w *worker) take(events []Event) []Event {
@@ -212,28 +273,39 @@ func (w *worker) take(events []Event) []Event {
 	return events
 }
 
+// idle reports whether nothing waits to be stepped or released. It may be called
+// without the turn.
 func (w *worker) idle() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.queue) == 0 && w.acked.Load() == w.synced
+	return len(w.queue) == 0 && w.acked.Load() == w.released.Load()
+}
+
+func (w *worker) stopping() bool {
+	select {
+	case <-w.r.stop:
+		return true
+	default:
+		return false
+	}
 }
 
 // finished reports whether a stopping worker has nothing left to release.
-func (w *worker) finished() bool { return len(w.waiting) == 0 || w.r.failed.Load() }
+func (w *worker) finished() bool {
+	return len(w.waiting) == 0 && w.idle() || w.r.failed.Load()
+}
 
-func (w *worker) sleep(timer *time.Timer, now time.Time) {
-	wait := time.Hour
-	if !w.next.IsZero() {
-		wait = max(w.next.Sub(now), granularity)
+func (w *worker) sleep(timer *time.Timer, wait time.Duration) {
+	if w.stopping() {
+		wait = min(wait, granularity) // for the store's last acknowledgements
 	}
 	timer.Reset(wait)
 	stop := w.r.stop
+	if w.stopping() {
+		stop = nil
+	}
 	select {
 	case <-stop:
-		stop = nil
-		if len(w.waiting) > 0 {
-			<-w.wake // the store's acknowledgement of what is still waiting
-		}
 	case <-w.wake:
 	case <-timer.C:
 	}
@@ -309,15 +381,16 @@ func (w *worker) submit(b *Batch) {
 	}
 }
 
-// release sends what has become durable, in order.
-func (w *worker) release() {
+// release sends what has become durable, in order, and reports whether there
+// was any.
+func (w *worker) release() bool {
 	n := 0
 	for _, b := range w.waiting {
 		if b.commit {
-			if w.acked.Load() == w.synced {
+			if w.acked.Load() == w.released.Load() {
 				break
 			}
-			w.synced++
+			w.released.Add(1)
 		}
 		if !w.r.failed.Load() {
 			w.send(b)
@@ -326,7 +399,10 @@ func (w *worker) release() {
 		w.free = append(w.free, b)
 		n++
 	}
-	w.waiting = append(w.waiting[:0], w.waiting[n:]...)
+	if n > 0 {
+		w.waiting = slices.Delete(w.waiting, 0, n)
+	}
+	return n > 0
 }
 
 func (w *worker) send(b *Batch) {
