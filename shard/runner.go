@@ -247,11 +247,12 @@ func (w *worker) run() {
 			wait = max(w.next.Sub(now), granularity)
 		}
 		done := w.stopping() && w.finished()
+		// Before others can have the turn, so that who lowers next sees it.
+		w.setWakes(now.Add(wait))
 		w.turn.Unlock()
 		if done {
 			return
 		}
-		w.setWakes(now.Add(wait))
 		if w.idle() {
 			w.sleep(timer, wait)
 		}
