@@ -97,9 +97,19 @@ type program struct {
 // end kills it.
 func launch(t testing.TB, dir, path string, args ...string) *program {
 	t.Helper()
+	return launchWith(t, nil, dir, path, args...)
+}
+
+// launchWith gives the program a standard input; a file, since for another
+// reader Wait would wait longer than the program runs.
+func launchWith(t testing.TB, in *os.File, dir, path string, args ...string) *program {
+	t.Helper()
 	p := &program{output: newOutput(), t: t, name: path, cmd: exec.Command(path, args...), done: make(chan struct{})}
 	p.cmd.Dir = dir
 	p.cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir)
+	if in != nil {
+		p.cmd.Stdin = in
+	}
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	p.cmd.WaitDelay = time.Second // for children that keep the pipe
 	p.start()
