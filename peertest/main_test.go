@@ -2,10 +2,13 @@ package peertest
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/emiago/sipgo/sip"
 )
 
 // binary is the program under test.
@@ -21,6 +24,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (int, error) {
+	sip.SetDefaultLogger(slog.New(slog.DiscardHandler)) // sipgo warns of its own reference counts
 	if binary = os.Getenv("TACIT_BINARY"); binary != "" {
 		return m.Run(), nil
 	}
