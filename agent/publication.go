@@ -24,9 +24,10 @@ type publication struct {
 	modified time.Time
 	expires  time.Time
 	request  uint64 // fingerprint of the PUBLISH that made, changed or removed it
-	source   presence.AOR
+	from     presence.AOR
 	doc      *pidf.Document
 	body     string
+	apart    bool   // an id of its document was an older publication's once
 	removed  bool   // kept only to answer a repetition
 	restored bool   // made before the last restart
 	key      []byte // in the store
@@ -42,6 +43,7 @@ type publicationRecord struct {
 	Source   presence.AOR       `cbor:"6,keyasint"`
 	Body     string             `cbor:"7,keyasint,omitempty"`
 	Removed  bool               `cbor:"8,keyasint,omitempty"`
+	Apart    bool               `cbor:"9,keyasint,omitempty"`
 }
 
 // KeyPublication and KeyRules are the first bytes of keys in the store.
@@ -58,7 +60,7 @@ func (s *Shard) putPublication(p *presentity, pub *publication, out *shard.Batch
 	s.scratch = s.scratch[:0]
 	value, err := store.AppendEncode(s.scratch, &publicationRecord{
 		Tag: pub.tag, Order: pub.order, Modified: pub.modified.UnixNano(), Expires: pub.expires.UnixNano(),
-		Request: pub.request, Source: pub.source, Body: pub.body, Removed: pub.removed,
+		Request: pub.request, Source: pub.from, Body: pub.body, Removed: pub.removed, Apart: pub.apart,
 	})
 	if err != nil {
 		panic("agent: a record of plain fields cannot fail to encode: " + err.Error())
@@ -129,7 +131,7 @@ func (s *Shard) publish(ev *shard.Event, now time.Time, out *shard.Batch) {
 			s.answer(ev, out, 503, "Too Many Publications", sip.Header{ID: sip.HeaderRetryAfter, Value: "60"})
 			return
 		}
-		pub = &publication{serial: s.tick(now), source: ev.Who.AOR()}
+		pub = &publication{serial: s.tick(now), from: ev.Who.AOR()}
 		p.pubs = append(p.pubs, pub)
 	}
 	s.apply(p, pub, doc, m.Body, request, expires, now, out)
@@ -152,9 +154,28 @@ func (s *Shard) apply(p *presentity, pub *publication, doc *pidf.Document, body 
 	case doc != nil:
 		pub.doc, pub.body = doc, body
 		pub.modified, pub.order = now, s.tick(now)
+		pub.apart = pub.apart || s.collides(p, pub)
 	}
 	s.putPublication(p, pub, out)
 	s.arm(p)
+}
+
+// collides reports whether an older publication has an id of pub's document. The
+// younger one's are renamed then, and stay so when the older one ends: watchers
+// know them by it.
+func (s *Shard) collides(p *presentity, pub *publication) bool {
+	if len(p.pubs) == 1 {
+		return false
+	}
+	s.sources = p.sources(s.sources)
+	defer clear(s.sources)
+	older := s.sources[:0]
+	for _, other := range s.sources {
+		if other.Serial < pub.serial {
+			older = append(older, other)
+		}
+	}
+	return compose.Collides(pub.source(), older)
 }
 
 func (s *Shard) published(ev *shard.Event, pub *publication, now time.Time, out *shard.Batch) {
@@ -271,8 +292,13 @@ func (p *presentity) sources(buf []compose.Publication) []compose.Publication {
 	buf = buf[:0]
 	for _, pub := range p.pubs {
 		if !pub.removed {
-			buf = append(buf, compose.Publication{Serial: pub.serial, Modified: pub.modified, Order: pub.order, Doc: pub.doc})
+			buf = append(buf, pub.source())
 		}
 	}
 	return buf
+}
+
+// source is pub as composition takes it.
+func (pub *publication) source() compose.Publication {
+	return compose.Publication{Serial: pub.serial, Modified: pub.modified, Order: pub.order, Apart: pub.apart, Doc: pub.doc}
 }

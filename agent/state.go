@@ -87,8 +87,8 @@ func (s *Shard) restorePublication(key, value []byte) error {
 	}
 	pub := &publication{
 		tag: r.Tag, serial: serial, order: r.Order, modified: time.Unix(0, r.Modified),
-		expires: time.Unix(0, r.Expires), request: r.Request, source: r.Source, body: r.Body, removed: r.Removed,
-		restored: true,
+		expires: time.Unix(0, r.Expires), request: r.Request, from: r.Source, body: r.Body, removed: r.Removed,
+		apart: r.Apart, restored: true,
 	}
 	if !r.Removed {
 		if pub.doc, err = pidf.Parse(r.Body); err != nil {

@@ -70,7 +70,8 @@ func (t *Table) end(s *Subscription, reason string, now time.Time, out *shard.Ba
 
 // flush sends what is due, and sets the timer for what is not yet.
 func (t *Table) flush(s *Subscription, now int64, out *shard.Batch) {
-	if s.dirty && !s.detached && (s.force || !s.pending && now >= s.earliest(t.cfg.MinInterval)) {
+	ending := s.state != Terminated && s.expires <= now // Tick will say so
+	if s.dirty && !s.detached && !ending && (s.force || !s.pending && now >= s.earliest(t.cfg.MinInterval)) {
 		t.notify(s, now, out)
 	}
 	t.arm(s)

@@ -24,6 +24,7 @@ type Options struct {
 	Headers   []sip.Header
 	CSeq      uint32 // 0: the next one
 	Anonymous bool   // neither asserted nor authenticated
+	strict    bool   // a strict router is in the way of the dialog that begins
 }
 
 func (o Options) apply(r *request) {
@@ -104,7 +105,7 @@ func (u *UA) Subscribe(name, target, id string, o Options) int {
 	r := u.outside(sip.MethodSubscribe, uri(target))
 	d := &Dialog{
 		name: name, uri: r.uri, callID: r.callID, localTag: r.tag, seq: r.seq,
-		contact: u.Contact, event: "presence",
+		contact: u.Contact, strict: o.strict, event: "presence",
 	}
 	if id != "" {
 		d.event += ";id=" + id

@@ -2,6 +2,7 @@ package presencetest
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ var commands = map[string]func(*script, *command) error{
 	"register":    (*script).register,
 	"request":     (*script).request,
 	"send":        (*script).send,
-	"repeat":      func(s *script, c *command) error { return c.status(s.u.Repeat()) },
+	"repeat":      (*script).repeat,
 	"answered": func(s *script, c *command) error {
 		c.pairs = []pair{{"want", c.word(0)}}
 		return c.status(s.u.Status())
@@ -111,6 +112,11 @@ func (s *script) publish(c *command) error {
 	return c.status(s.u.Publish(pub, match, body, o))
 }
 
+func (s *script) repeat(c *command) error {
+	s.etag = string(s.u.Tag(c.get("pub")))
+	return c.status(s.u.Repeat())
+}
+
 func (s *script) compareTag(c *command) error {
 	tag := string(s.u.Tag(c.get("pub")))
 	if same := tag == s.etag; same != (c.name == "same-etag") {
@@ -130,9 +136,8 @@ func (s *script) subscribe(c *command) error {
 	if v := c.get("contact"); v != "" {
 		s.u.Contact = v
 	}
-	status := s.u.Subscribe(c.get("dialog"), c.word(0), c.get("id"), o)
-	s.u.Dialog(c.get("dialog")).strict = c.has("strict")
-	return c.status(status)
+	o.strict = c.has("strict")
+	return c.status(s.u.Subscribe(c.get("dialog"), c.word(0), c.get("id"), o))
 }
 
 func (s *script) refresh(c *command) error {
@@ -166,7 +171,8 @@ func (s *script) register(c *command) error {
 	if err != nil {
 		return err
 	}
-	return c.status(s.u.Register(c.words, o))
+	contacts := slices.DeleteFunc(c.words, func(w string) bool { return w == "anonymous" })
+	return c.status(s.u.Register(contacts, o))
 }
 
 func (s *script) request(c *command) error {
