@@ -20,9 +20,10 @@ const readErrorPause = 5 * time.Millisecond
 // packetSocket is a UDP socket as the reader and Send use it. Addresses are
 // never IPv4 in IPv6.
 type packetSocket interface {
-	// reader makes the function that one goroutine reads with. local is the
-	// address the datagram was sent to, invalid if that is not known.
-	reader() func(buf []byte) (n int, remote netip.AddrPort, local netip.Addr, err error)
+	// reader makes the function that one goroutine reads with. What it gives is
+	// good until the next call. local is the address the datagram was sent to,
+	// invalid if that is not known.
+	reader() func() (b []byte, remote netip.AddrPort, local netip.Addr, err error)
 	// write sends from the address given, or from the system's choice.
 	write(b []byte, to netip.AddrPort, from netip.Addr) error
 	// stop ends reading, writing stays possible.
@@ -72,10 +73,9 @@ func (e *Edge) readUDP(s *udpSocket) {
 func (e *Edge) readDatagrams(s *udpSocket) (done bool) {
 	defer e.caught("UDP", s.local)
 	read := s.reader()
-	buf := make([]byte, maxDatagram)
 	flow := sip.Flow{Transport: sip.TransportUDP, Local: s.local}
 	for {
-		n, remote, local, err := read(buf)
+		b, remote, local, err := read()
 		if err != nil {
 			if e.ctx.Err() != nil || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
 				return true
@@ -84,7 +84,7 @@ func (e *Edge) readDatagrams(s *udpSocket) (done bool) {
 			time.Sleep(readErrorPause)
 			continue
 		}
-		if e.keepAlive(buf[:n]) {
+		if e.keepAlive(b) {
 			continue
 		}
 		flow.Remote = remote
@@ -93,7 +93,7 @@ func (e *Edge) readDatagrams(s *udpSocket) (done bool) {
 		} else {
 			flow.Local = s.local
 		}
-		e.deliver(string(buf[:n]), flow, nil)
+		e.deliver(string(b), flow, nil)
 	}
 }
 
@@ -166,10 +166,11 @@ func (e *Edge) udpSocket(flow sip.Flow) (s *udpSocket, from netip.Addr) {
 // portableUDP is a UDP socket by package net alone.
 type portableUDP struct{ c *net.UDPConn }
 
-func (p portableUDP) reader() func([]byte) (int, netip.AddrPort, netip.Addr, error) {
-	return func(buf []byte) (int, netip.AddrPort, netip.Addr, error) {
+func (p portableUDP) reader() func() ([]byte, netip.AddrPort, netip.Addr, error) {
+	buf := make([]byte, maxDatagram)
+	return func() ([]byte, netip.AddrPort, netip.Addr, error) {
 		n, from, err := p.c.ReadFromUDPAddrPort(buf)
-		return n, netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), netip.Addr{}, err
+		return buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), netip.Addr{}, err
 	}
 }
 
@@ -184,10 +185,11 @@ func (p portableUDP) close() { _ = p.c.Close() }
 // portablePacket is any other packet connection, such as a test's.
 type portablePacket struct{ c net.PacketConn }
 
-func (p portablePacket) reader() func([]byte) (int, netip.AddrPort, netip.Addr, error) {
-	return func(buf []byte) (int, netip.AddrPort, netip.Addr, error) {
+func (p portablePacket) reader() func() ([]byte, netip.AddrPort, netip.Addr, error) {
+	buf := make([]byte, maxDatagram)
+	return func() ([]byte, netip.AddrPort, netip.Addr, error) {
 		n, from, err := p.c.ReadFrom(buf)
-		return n, addrPort(from), netip.Addr{}, err
+		return buf[:n], addrPort(from), netip.Addr{}, err
 	}
 }
 

@@ -79,9 +79,9 @@ func TestUDPPortable(t *testing.T) {
 		if _, err := client.WriteToUDPAddrPort([]byte(request(1, "UDP", "")), s.local); err != nil {
 			t.Fatal(err)
 		}
-		n, remote, _, err := s.reader()(make([]byte, maxDatagram))
-		if err != nil || n == 0 || remote != addr {
-			t.Errorf("read %d from %v: %v", n, remote, err)
+		b, remote, _, err := s.reader()()
+		if err != nil || len(b) == 0 || remote != addr {
+			t.Errorf("read %d from %v: %v", len(b), remote, err)
 		}
 		if err := s.write([]byte("x"), remote, netip.Addr{}); err != nil {
 			t.Error(err)
@@ -90,7 +90,7 @@ func TestUDPPortable(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 		s.stop()
-		if _, _, _, err := s.reader()(make([]byte, 1)); err == nil {
+		if _, _, _, err := s.reader()(); err == nil {
 			t.Error("reads after stop")
 		}
 		_ = real.SetReadDeadline(noTime)

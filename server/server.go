@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/tacit-presence/tacit/certs"
 	"github.com/tacit-presence/tacit/edge"
@@ -19,11 +18,6 @@ import (
 
 // storeName is the database's folder in DIR.
 const storeName = "db"
-
-// gather is the least time between two syncs: a sync costs 70 µs of processor
-// time however many batches share it. It does not hold back a batch that comes
-// after a quiet time.
-const gather = 2 * time.Millisecond
 
 // Server is one running presence server.
 type Server struct {
@@ -81,7 +75,7 @@ func New(cfg Config) (*Server, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the data folder: %w", err)
 	}
-	st, err := store.OpenPebble(filepath.Join(cfg.Dir, storeName), store.Options{Logger: cfg.Logger, Gather: gather})
+	st, err := store.OpenPebble(filepath.Join(cfg.Dir, storeName), store.Options{Logger: cfg.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the data in %s: %w", cfg.Dir, err)
 	}
