@@ -23,13 +23,16 @@ type packetSocket interface {
 	// reader makes the function that one goroutine reads with. What it gives is
 	// good until the next call. local is the address the datagram was sent to,
 	// invalid if that is not known.
-	reader() func() (b []byte, remote netip.AddrPort, local netip.Addr, err error)
+	reader() readFunc
 	// write sends from the address given, or from the system's choice.
 	write(b []byte, to netip.AddrPort, from netip.Addr) error
 	// stop ends reading, writing stays possible.
 	stop()
 	close()
 }
+
+// readFunc gives the next datagram.
+type readFunc func() (b []byte, remote netip.AddrPort, local netip.Addr, err error)
 
 // udpSocket is one served UDP socket.
 type udpSocket struct {
@@ -65,14 +68,14 @@ func (s *udpSocket) reaches(a netip.Addr) bool {
 
 // readUDP is one reading goroutine. It starts again after a panic.
 func (e *Edge) readUDP(s *udpSocket) {
-	for !e.readDatagrams(s) {
+	read := s.reader() // outlives a panic, with the datagrams it has taken already
+	for !e.readDatagrams(s, read) {
 	}
 }
 
 // readDatagrams reports whether reading is over.
-func (e *Edge) readDatagrams(s *udpSocket) (done bool) {
+func (e *Edge) readDatagrams(s *udpSocket, read readFunc) (done bool) {
 	defer e.caught("UDP", s.local)
-	read := s.reader()
 	flow := sip.Flow{Transport: sip.TransportUDP, Local: s.local}
 	for {
 		b, remote, local, err := read()
@@ -166,7 +169,7 @@ func (e *Edge) udpSocket(flow sip.Flow) (s *udpSocket, from netip.Addr) {
 // portableUDP is a UDP socket by package net alone.
 type portableUDP struct{ c *net.UDPConn }
 
-func (p portableUDP) reader() func() ([]byte, netip.AddrPort, netip.Addr, error) {
+func (p portableUDP) reader() readFunc {
 	buf := make([]byte, maxDatagram)
 	return func() ([]byte, netip.AddrPort, netip.Addr, error) {
 		n, from, err := p.c.ReadFromUDPAddrPort(buf)
@@ -185,7 +188,7 @@ func (p portableUDP) close() { _ = p.c.Close() }
 // portablePacket is any other packet connection, such as a test's.
 type portablePacket struct{ c net.PacketConn }
 
-func (p portablePacket) reader() func() ([]byte, netip.AddrPort, netip.Addr, error) {
+func (p portablePacket) reader() readFunc {
 	buf := make([]byte, maxDatagram)
 	return func() ([]byte, netip.AddrPort, netip.Addr, error) {
 		n, from, err := p.c.ReadFrom(buf)

@@ -97,7 +97,7 @@ type datagramReader struct {
 // pktinfoRoom holds one IPV6_PKTINFO, the longer of the two.
 const pktinfoRoom = (syscall.SizeofCmsghdr + syscall.SizeofInet6Pktinfo + 7) &^ 7
 
-func (s *fastSocket) reader() func() ([]byte, netip.AddrPort, netip.Addr, error) {
+func (s *fastSocket) reader() readFunc {
 	r := &datagramReader{s: s}
 	all := make([]byte, readBatch*maxDatagram)
 	for i := range readBatch {
