@@ -66,6 +66,7 @@ type Shard struct {
 	fresh    bool // restored, not yet resumed
 	resumed  time.Time
 	scratch  []byte
+	record   publicationRecord // to be encoded
 	sources  []compose.Publication
 }
 
@@ -114,6 +115,8 @@ func (s *Shard) Step(ev *shard.Event, now time.Time, out *shard.Batch) {
 		}
 	case shard.FlowGone:
 		s.table.FlowGone(ev.Flow, now, out)
+	case shard.Undelivered:
+		s.table.Undelivered(ev.Dialog, now)
 	case shard.FlowSeen:
 		s.table.FlowSeen(ev, now, out)
 	case shard.Tick:

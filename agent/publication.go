@@ -57,11 +57,12 @@ func (s *Shard) publicationKey(p *presentity, serial uint64) []byte {
 }
 
 func (s *Shard) putPublication(p *presentity, pub *publication, out *shard.Batch) {
-	s.scratch = s.scratch[:0]
-	value, err := store.AppendEncode(s.scratch, &publicationRecord{
+	s.record = publicationRecord{
 		Tag: pub.tag, Order: pub.order, Modified: pub.modified.UnixNano(), Expires: pub.expires.UnixNano(),
 		Request: pub.request, Source: pub.from, Body: pub.body, Removed: pub.removed, Apart: pub.apart,
-	})
+	}
+	value, err := store.AppendEncode(s.scratch[:0], &s.record)
+	s.record = publicationRecord{}
 	if err != nil {
 		panic("agent: a record of plain fields cannot fail to encode: " + err.Error())
 	}
@@ -184,7 +185,8 @@ func (s *Shard) published(ev *shard.Event, pub *publication, now time.Time, out 
 		left = 0
 	}
 	s.cfg.Counters.Published.Add(1)
-	out.Reply(ev, sip.Reply{Status: 200, ToTag: s.toTag(ev), Headers: []sip.Header{
+	// The entity-tag does for the To tag: a repetition gets the same one again.
+	out.Reply(ev, sip.Reply{Status: 200, ToTag: string(pub.tag), Headers: []sip.Header{
 		{ID: sip.HeaderSIPETag, Value: string(pub.tag)},
 		{ID: sip.HeaderExpires, Value: notifier.Seconds(left)},
 	}})

@@ -51,16 +51,16 @@ func build(pubs []Publication) Raw {
 	slices.SortFunc(b.bySerial, func(x, y *source) int { return cmp.Compare(x.Serial, y.Serial) })
 	b.chooseDevices()
 	b.rename()
-	doc := &document{declarations: b.declare()}
+	raw := Raw{declarations: b.declare()}
 	b.parts = make([]Part, 0, total)
 	b.tuples()
 	b.notes()
 	for kind := pidf.Person; kind <= pidf.Extension; kind++ {
 		b.all(kind)
 	}
-	doc.parts = b.parts
+	raw.parts = b.parts
 	b.release()
-	return Raw{doc}
+	return raw
 }
 
 // release forgets all of the document.

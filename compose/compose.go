@@ -110,33 +110,21 @@ type Part struct {
 
 // Raw is a composed document before any rule has been applied: nobody but the
 // presentity may see it. The zero value is Empty.
-type Raw struct{ doc *document }
-
-type document struct {
+type Raw struct {
 	declarations string
 	parts        []Part
 }
 
 // Empty reports that nothing is published.
-func (r Raw) Empty() bool { return r.doc == nil || len(r.doc.parts) == 0 }
+func (r Raw) Empty() bool { return len(r.parts) == 0 }
 
 // Parts returns the root's children in order: tuples, notes, persons, devices,
 // other elements. It must not be changed.
-func (r Raw) Parts() []Part {
-	if r.doc == nil {
-		return nil
-	}
-	return r.doc.parts
-}
+func (r Raw) Parts() []Part { return r.parts }
 
 // Declarations returns the namespace declarations that the root needs beside
 // PIDF's, as attributes, each with a space before it.
-func (r Raw) Declarations() string {
-	if r.doc == nil {
-		return ""
-	}
-	return r.doc.declarations
-}
+func (r Raw) Declarations() string { return r.declarations }
 
 // LogValue keeps presence out of logs.
 func (r Raw) LogValue() slog.Value { return slog.StringValue(r.String()) }

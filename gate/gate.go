@@ -13,14 +13,14 @@ import (
 
 	"github.com/tacit-presence/tacit/identity"
 	"github.com/tacit-presence/tacit/notifier"
+	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
 )
 
 // Out sends bytes down a flow; package edge does.
 type Out interface {
-	// Send reports gone when flow has no connection any more.
-	Send(flow sip.Flow, message []byte, dial, switchTCP bool) (gone bool)
+	Send(flow sip.Flow, message []byte, dial, switchTCP bool) shard.Outcome
 	// Pin keeps a silent connection open, since subscriptions live on it.
 	Pin(flow sip.Flow)
 }
@@ -224,20 +224,29 @@ func (g *Gate) address(ev *shard.Event) (no sip.Reply) {
 			return sip.Reply{Status: 404}
 		}
 	}
-	u, err := sip.ParseURI(about)
-	if err != nil {
-		return sip.Reply{Status: 404}
-	}
-	aor, err := u.AOR()
-	if err != nil {
-		return sip.Reply{Status: 404}
-	}
-	p, ok := g.cfg.Directory.Presentity(aor)
+	p, ok := g.presentity(about)
 	if !ok {
 		return sip.Reply{Status: 404}
 	}
 	ev.Presentity, ev.Owner, ev.ID = p, g.cfg.Directory.Owner(p), shard.Of(p)
 	return sip.Reply{}
+}
+
+// presentity finds whom a URI names. Most write it as we do, and then nothing
+// has to be made canonical.
+func (g *Gate) presentity(uri string) (presence.Presentity, bool) {
+	if p, ok := g.cfg.Directory.Presentity(presence.AOR(uri)); ok {
+		return p, true
+	}
+	u, err := sip.ParseURI(uri)
+	if err != nil {
+		return "", false
+	}
+	aor, err := u.AOR()
+	if err != nil {
+		return "", false
+	}
+	return g.cfg.Directory.Presentity(aor)
 }
 
 // returning is a watcher some of whose subscriptions lost their connection.
@@ -263,7 +272,7 @@ func (g *Gate) waiting(ev *shard.Event) (r returning) {
 }
 
 // Send lets out what a shard has made durable; it is the runner's sender.
-func (g *Gate) Send(s *shard.Send, message []byte) (gone bool) {
+func (g *Gate) Send(s *shard.Send, message []byte) shard.Outcome {
 	g.cfg.Counters.Sent.Add(1)
 	g.cfg.Trace.Out(message, s.Flow)
 	if s.Answer {

@@ -230,7 +230,7 @@ func (t *Table) write(s *Subscription, out *shard.Batch) {
 	b = strconv.AppendInt(b, int64(len(s.sentBody.text)), 10)
 	b = append(b, "\r\n\r\n"...)
 	b = append(b, s.sentBody.text...)
-	out.Add(shard.Send{Flow: s.flow, ID: t.cfg.Shard, Dial: s.dial, SwitchTCP: s.switchTCP}, b)
+	out.Add(shard.Send{Flow: s.flow, ID: t.cfg.Shard, Dialog: s.Tag, Dial: s.dial, SwitchTCP: s.switchTCP}, b)
 }
 
 func appendTag(b []byte, t Tag) []byte {

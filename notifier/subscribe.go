@@ -383,8 +383,20 @@ func (s *Subscription) sips() bool { return strings.HasPrefix(s.Entity, "sips:")
 
 // Seconds writes a duration as delta-seconds (RFC 3261, 25.1), rounded up.
 func Seconds(d time.Duration) string {
-	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
+	n := int64((d + time.Second - 1) / time.Second)
+	if minutes := n / 60; n%60 == 0 && 0 <= minutes && minutes < int64(len(fullMinutes)) {
+		return fullMinutes[minutes]
+	}
+	return strconv.FormatInt(n, 10)
 }
+
+// fullMinutes holds the usual answers, up to an hour, ready.
+var fullMinutes = func() (t [61]string) {
+	for i := range t {
+		t[i] = strconv.Itoa(60 * i)
+	}
+	return t
+}()
 
 // entity returns the URI the watcher asked for, without parameters. Most ask for
 // the same one, so it shares the string of the first.

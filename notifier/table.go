@@ -22,6 +22,8 @@ const (
 	// markStep is how far the stored CSeq runs ahead of the used one: a restart
 	// skips at most so many numbers, a record is written once in so many NOTIFYs.
 	markStep = 1024
+	// congestedFor is the pause after a connection's queue was full.
+	congestedFor = 250 * time.Millisecond
 	// redialAfter is the pause after a connection that could not be opened.
 	redialAfter = 30 * time.Second
 	// maxRetryAfter bounds what a watcher's 503 can postpone.
@@ -273,6 +275,19 @@ func (t *Table) FlowGone(f sip.Flow, now time.Time, out *shard.Batch) {
 		t.detach(s)
 		t.arm(s)
 	}
+}
+
+// Undelivered says that a NOTIFY found its connection's queue full: its watcher
+// takes less than it is told. The newest state goes when there may be room.
+func (t *Table) Undelivered(tag Tag, now time.Time) {
+	s := t.subs[tag]
+	if s == nil || !s.pending {
+		return
+	}
+	s.pending, s.tx = false, sip.ClientTx{}
+	s.untold()
+	s.quiet = now.Add(congestedFor).UnixNano()
+	t.arm(s)
 }
 
 // undialled keeps those whose NOTIFY found no connection to be opened: a
