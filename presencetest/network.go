@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
 )
 
@@ -69,12 +70,15 @@ func (n *network) serve(receive func(m *sip.Message, flow sip.Flow, err error), 
 }
 
 // Send implements gate.Out.
-func (o *outlet) Send(flow sip.Flow, message []byte, dial, _ bool) (gone bool) {
+func (o *outlet) Send(flow sip.Flow, message []byte, dial, _ bool) shard.Outcome {
 	to, flow, gone := o.route(flow, dial)
 	if to != nil {
 		to(flow, string(message))
 	}
-	return gone
+	if gone {
+		return shard.Gone
+	}
+	return shard.Sent
 }
 
 // route finds who gets what goes by flow: nobody for a datagram to an address

@@ -34,8 +34,8 @@ type Server struct {
 // outward lets the gate send through the edge.
 type outward struct{ s *Server }
 
-// Send reports a flow that is gone.
-func (o outward) Send(flow sip.Flow, message []byte, dial, switchTCP bool) (gone bool) {
+// Send sends by the edge.
+func (o outward) Send(flow sip.Flow, message []byte, dial, switchTCP bool) shard.Outcome {
 	options := edge.Options{Dial: dial, SwitchTCP: switchTCP}
 	err := o.s.edge.Send(flow, message, options)
 	if errors.Is(err, edge.ErrFlowGone) && flow.Transport == sip.TransportUDP {
@@ -43,10 +43,16 @@ func (o outward) Send(flow sip.Flow, message []byte, dial, switchTCP bool) (gone
 		flow.Local = netip.AddrPort{}
 		err = o.s.edge.Send(flow, message, options)
 	}
-	if err != nil && !errors.Is(err, edge.ErrFlowGone) {
-		o.s.log.Debug("cannot send", "to", flow.Remote, "transport", flow.Transport.String(), "error", err)
+	switch {
+	case err == nil:
+		return shard.Sent
+	case errors.Is(err, edge.ErrFlowGone) && flow.Transport.Reliable():
+		return shard.Gone
+	case errors.Is(err, edge.ErrQueueFull):
+		return shard.Full
 	}
-	return errors.Is(err, edge.ErrFlowGone) && flow.Transport.Reliable()
+	o.s.log.Debug("cannot send", "to", flow.Remote, "transport", flow.Transport.String(), "error", err)
+	return shard.Sent // and lost, as a datagram may be: the transaction's timers see to it
 }
 
 // Pin keeps a connection on which subscriptions live.

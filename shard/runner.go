@@ -27,8 +27,7 @@ const (
 // Sender lets messages out. It is called on the worker's goroutine, after the
 // batch is durable, in the order in which the steps made them.
 type Sender interface {
-	// Send sends; gone means that the flow's connection does not exist any more.
-	Send(s *Send, message []byte) (gone bool)
+	Send(s *Send, message []byte) Outcome
 }
 
 // Config is what a Runner needs.
@@ -409,8 +408,13 @@ func (w *worker) release() bool {
 func (w *worker) send(b *Batch) {
 	for i := range b.Sends {
 		s := &b.Sends[i]
-		if gone := w.r.cfg.Sender.Send(s, b.Message(s)); gone && !s.Answer {
+		outcome := w.r.cfg.Sender.Send(s, b.Message(s))
+		switch {
+		case s.Answer || outcome == Sent: // an answer lost is asked for again
+		case outcome == Gone:
 			w.r.Submit(Event{Kind: FlowGone, ID: s.ID, Flow: s.Flow})
+		case outcome == Full:
+			w.r.Submit(Event{Kind: Undelivered, ID: s.ID, Flow: s.Flow, Dialog: s.Dialog})
 		}
 	}
 	for _, fn := range b.after {

@@ -41,6 +41,9 @@ const (
 	Response
 	// FlowGone says that Flow's connection has ended.
 	FlowGone
+	// Undelivered says that Flow could not take the message of Dialog: its peer is
+	// slower than what it is told.
+	Undelivered
 	// FlowSeen says that Who, reachable at Contact, has just been heard on Flow:
 	// what waits for it can go out.
 	FlowSeen
@@ -62,6 +65,7 @@ type Event struct {
 	Presentity presence.Presentity // Request outside a dialog: whom it is about
 	Owner      []presence.AOR      // and all addresses-of-record of that presentity
 	Contact    string              // FlowSeen: the Contact URI
+	Dialog     [12]byte            // Undelivered: that of the Send
 
 	Do func(m Machine, now time.Time, out *Batch) // Call
 }
@@ -74,14 +78,25 @@ type Machine interface {
 	Deadline() time.Time
 }
 
+// Outcome is what became of a Send.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Sent Outcome = iota // or queued
+	Gone                // the flow's connection does not exist any more
+	Full                // the flow takes no more just now
+)
+
 // Send is one message to be sent once the batch it stands in is durable.
 type Send struct {
 	Flow      sip.Flow
 	Tx        sip.TxKey // an answer: its server transaction
 	Answer    bool
-	Dial      bool // a connection to Flow.Remote may be opened
-	SwitchTCP bool // the peer takes TCP if the message is too large for UDP
-	ID        ID   // the shard that sends
+	Dial      bool     // a connection to Flow.Remote may be opened
+	SwitchTCP bool     // the peer takes TCP if the message is too large for UDP
+	ID        ID       // the shard that sends
+	Dialog    [12]byte // what the machine knows a request of its own by
 	from, to  int
 }
 
