@@ -141,6 +141,10 @@ type Document struct {
 	parts    []Part
 	ids      []ID
 	bindings []xmltree.Binding
+
+	// What most documents need no more of, within the one allocation.
+	fewIDs      [4]ID
+	fewBindings [4]xmltree.Binding
 }
 
 // Entity returns the URI whose presence the document says it is.

@@ -53,7 +53,9 @@ func (r *reader) root() error {
 		return bad("<presence> has more than %d elements", maxParts)
 	}
 	r.doc.parts = make([]Part, 0, parts)
-	r.doc.ids = make([]ID, 0, ids)
+	if r.doc.ids = r.doc.fewIDs[:0]; ids > cap(r.doc.ids) {
+		r.doc.ids = make([]ID, 0, ids)
+	}
 	last := Tuple
 	for n := tree.FirstChild(root); n != xmltree.None; n = tree.Next(n) {
 		ok, err := r.isElement(n, "presence")
@@ -92,7 +94,9 @@ func (r *reader) scope(root xmltree.Node) error {
 	if size > maxDeclared {
 		return bad("<presence> declares namespaces in more than %d bytes", maxDeclared)
 	}
-	r.doc.bindings = make([]xmltree.Binding, 0, declared)
+	if r.doc.bindings = r.doc.fewBindings[:0]; declared > cap(r.doc.bindings) {
+		r.doc.bindings = make([]xmltree.Binding, 0, declared)
+	}
 	for i := range r.tree.NumAttrs(root) {
 		if a := r.tree.AttrAt(root, i); a.Declares() && a.Prefix() != "xml" {
 			r.doc.bindings = append(r.doc.bindings, xmltree.Binding{Prefix: a.Prefix(), Space: a.Value()})
