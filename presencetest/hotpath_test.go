@@ -38,7 +38,7 @@ func TestAllocationsPerNotify(t *testing.T) {
 	if want := (rounds + warmUp) * hotWatchers; p.notified != want {
 		t.Fatalf("%d NOTIFYs were sent, not %d", p.notified, want)
 	}
-	if got := perRound / hotWatchers; got > maxAllocsPerNotify {
+	if got := perRound / hotWatchers; got > maxAllocsPerNotify && !raced {
 		t.Errorf("%.2f allocations a NOTIFY, more than %d", got, maxAllocsPerNotify)
 	} else {
 		t.Logf("%.2f allocations a NOTIFY", got)
@@ -237,3 +237,23 @@ func (p *hotPath) Send(_ sip.Flow, message []byte, _, _ bool) shard.Outcome {
 
 // Pin implements gate.Out.
 func (p *hotPath) Pin(sip.Flow) {}
+
+// BenchmarkSubscribe is a new subscription with its first NOTIFY and that one's
+// answer; an operation is one SUBSCRIBE.
+func BenchmarkSubscribe(b *testing.B) {
+	p := newHotPath(b)
+	p.machine.Reconfigure(policy.Allow, 0, p.now, &p.out)
+	p.out.Reset()
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		p.now = p.now.Add(time.Millisecond)
+		p.sent = 0
+		p.text = fmt.Appendf(p.text[:0], "SUBSCRIBE sip:alice@example.com SIP/2.0\r\n"+
+			"Via: SIP/2.0/UDP 198.51.100.1:5060;branch=z9hG4bKb%[1]d;rport\r\nMax-Forwards: 70\r\n"+
+			"From: <sip:w%[1]d@example.net>;tag=b%[1]d\r\nTo: <sip:alice@example.com>\r\nCall-ID: bench%[1]d\r\n"+
+			"CSeq: 1 SUBSCRIBE\r\nContact: <sip:w%[1]d@198.51.100.1:5060>\r\nP-Asserted-Identity: <sip:w%[1]d@example.net>\r\n"+
+			"Event: presence\r\nAccept: application/pidf+xml\r\nExpires: 3600\r\nContent-Length: 0\r\n\r\n", n)
+		p.receive(p.text)
+		p.answer(0)
+	}
+}
