@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -163,12 +164,14 @@ func (s *screen) write(text string) {
 }
 
 func (s *screen) json(si sighting) {
-	raw, err := json.Marshal(si)
-	if err != nil {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // XML is to be read, not to be put into a page
+	if err := enc.Encode(si); err != nil {
 		s.err = errors.Join(s.err, err)
 		return
 	}
-	s.write(string(raw) + "\n")
+	s.write(b.String())
 }
 
 func (s *screen) line(si sighting) { s.write(si.String() + "\n") }

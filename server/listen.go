@@ -38,7 +38,27 @@ func (s *Server) Start(ctx context.Context) error {
 		return err
 	}
 	s.control = control
+	go s.renew()
 	return nil
+}
+
+// renewEvery is how often a certificate of our own making is looked at.
+const renewEvery = 12 * time.Hour
+
+// renew replaces a certificate before it ends, until the server stops.
+func (s *Server) renew() {
+	ticker := time.NewTicker(renewEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.stopped:
+			return
+		case <-ticker.C:
+			if err := s.cert.Reload(); err != nil {
+				s.log.Error("cannot renew the certificate, the old one stays", "error", err)
+			}
+		}
+	}
 }
 
 // bound is a listener that nobody reads from yet.
