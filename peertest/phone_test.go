@@ -255,7 +255,11 @@ func (p *phone) once(r request, extra string, timeout time.Duration) (message, e
 	p.mu.Lock()
 	flow := p.conn
 	p.mu.Unlock()
-	for pause := 500 * time.Millisecond; ; pause = min(2*pause, 4*time.Second) {
+	again := time.NewTicker(500 * time.Millisecond)
+	defer again.Stop()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for {
 		select {
 		case m := <-ch:
 			if m.status() >= 200 {
@@ -263,15 +267,15 @@ func (p *phone) once(r request, extra string, timeout time.Duration) (message, e
 			}
 		case <-deadline:
 			return message{}, errNoAnswer
-		case <-time.After(min(pause, 500*time.Millisecond)):
+		case <-again.C:
 			if p.transport == "udp" {
 				_ = p.send(text)
-				continue
 			}
+		case <-look.C:
 			p.mu.Lock()
 			broken := p.conn != flow
 			p.mu.Unlock()
-			if broken {
+			if broken && p.transport != "udp" {
 				return message{}, fmt.Errorf("%w: the connection broke", errNoAnswer)
 			}
 		}

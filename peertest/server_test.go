@@ -41,10 +41,16 @@ func serve(t testing.TB, args ...string) *server {
 // again starts it on the directory and ports that it had.
 func (s *server) again() {
 	s.t.Helper()
+	s.launch()
+	s.expect(`(?m)^ready$`)
+}
+
+// launch does not wait until it is ready.
+func (s *server) launch() {
+	s.t.Helper()
 	args := append([]string{"localserve", "--dir", s.dir, "--sip", s.sip, "--sips", s.sips,
 		"--ws", s.ws, "--wss", s.wss, "--http", s.web}, s.extra...)
 	s.program = launch(s.t, s.dir, binary, args...)
-	s.expect(`(?m)^ready$`)
 }
 
 // stop ends the server as an operator does, and wants that to go well.
