@@ -67,7 +67,7 @@ func (k *kamailio) start(ctx context.Context) ([]int, func(), error) {
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		return nil, nil, err
 	}
-	cmd := exec.CommandContext(ctx, "kamailio", "-f", file, "-x", "fm", "-X", "fm", "-m", "4096", "-M", "64", "-DD", "-E")
+	cmd := exec.CommandContext(ctx, "kamailio", "-f", file, "-x", "fm", "-X", "fm", "-m", "8192", "-M", "64", "-DD", "-E")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, nil, err

@@ -17,7 +17,7 @@ type results struct {
 	machine  string
 	versions []string
 	rated    [2][]*load.Report
-	flat     [2]*load.Report
+	flat     [2][]*load.Report
 	many     *load.Report
 	profile  []share
 }
@@ -50,23 +50,14 @@ type row struct {
 	columns [2]spread
 }
 
-func (r *results) rows() []row {
-	rows := []row{
-		{what: "server CPU a NOTIFY, µs", format: "%.1f", goal: 0.35, get: func(p *load.Report) float64 { return p.Publish.CPUMicros }},
-		{what: "server CPU a SUBSCRIBE, µs", format: "%.1f", goal: 0.5, get: func(p *load.Report) float64 { return p.Subscribe.CPUMicros }},
-		{what: "p99 PUBLISH to NOTIFY, ms", format: "%.2f", goal: 1, get: func(p *load.Report) float64 { return p.Publish.Latency.P99 }},
-		{what: "p50 PUBLISH to NOTIFY, ms", format: "%.2f", get: func(p *load.Report) float64 { return p.Publish.Latency.P50 }},
-		{what: "memory a subscription, settled, bytes", format: "%.0f", get: func(p *load.Report) float64 { return float64(p.Subscribe.BytesPerSubscription) }},
-		{what: "peak memory, MB", format: "%.0f", get: func(p *load.Report) float64 { return float64(p.PeakRSSBytes) / 1e6 }},
-		{what: "lost NOTIFYs", format: "%.0f", get: func(p *load.Report) float64 { return float64(p.Publish.Lost) }},
-		{what: "stale watchers at the end", format: "%.0f", get: func(p *load.Report) float64 { return float64(p.Publish.Stale) }},
-	}
+// fill computes the rows from pairs of neighbouring runs.
+func fill(rows []row, reports [2][]*load.Report) []row {
 	for i := range rows {
 		w := &rows[i]
 		var ratios []float64
 		var columns [2][]float64
-		for n := range r.rated[0] {
-			k, t := w.get(r.rated[0][n]), w.get(r.rated[1][n])
+		for n := range reports[0] {
+			k, t := w.get(reports[0][n]), w.get(reports[1][n])
 			columns[0], columns[1] = append(columns[0], k), append(columns[1], t)
 			if k > 0 {
 				ratios = append(ratios, t/k)
@@ -80,6 +71,44 @@ func (r *results) rows() []row {
 	return rows
 }
 
+func cpuNotify(p *load.Report) float64 { return p.Publish.CPUMicros }
+func stale(p *load.Report) float64     { return float64(p.Publish.Stale) }
+
+func (r *results) atRate() []row {
+	return fill([]row{
+		{what: "p99 PUBLISH to NOTIFY, ms", format: "%.2f", goal: 1, get: func(p *load.Report) float64 { return p.Publish.Latency.P99 }},
+		{what: "p50 PUBLISH to NOTIFY, ms", format: "%.2f", get: func(p *load.Report) float64 { return p.Publish.Latency.P50 }},
+		{what: "server CPU a NOTIFY, µs", format: "%.1f", goal: 0.35, get: cpuNotify},
+		{what: "lost NOTIFYs", format: "%.0f", get: func(p *load.Report) float64 { return float64(p.Publish.Lost) }},
+		{what: "stale watchers at the end", format: "%.0f", get: stale},
+	}, r.rated)
+}
+
+func (r *results) atFull() []row {
+	return fill([]row{
+		{what: "server CPU a NOTIFY, µs", format: "%.1f", goal: 0.35, get: cpuNotify},
+		{what: "server CPU a SUBSCRIBE, µs", format: "%.1f", goal: 0.5, get: func(p *load.Report) float64 { return p.Subscribe.CPUMicros }},
+		{what: "NOTIFYs a second", format: "%.0f", get: func(p *load.Report) float64 { return p.Publish.NotifiesPerSecond }},
+		{what: "memory a subscription, bytes", format: "%.0f", get: func(p *load.Report) float64 { return float64(p.Subscribe.BytesPerSubscription) }},
+		{what: "peak memory, MB", format: "%.0f", get: func(p *load.Report) float64 { return float64(p.PeakRSSBytes) / 1e6 }},
+		{what: "stale watchers at the end", format: "%.0f", get: stale},
+	}, r.flat)
+}
+
+func table(b *strings.Builder, rows []row) {
+	b.WriteString("| | Kamailio | Tacit | ratio | goal |\n|---|---|---|---|---|\n")
+	for _, w := range rows {
+		ratio, goal := "–", "–"
+		if w.ratio.median > 0 {
+			ratio = w.ratio.text("%.2f")
+		}
+		if w.goal > 0 {
+			goal = fmt.Sprintf("≤ %.2f", w.goal)
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", w.what, w.columns[0].text(w.format), w.columns[1].text(w.format), ratio, goal)
+	}
+}
+
 const (
 	beginMark = "<!-- measured: written by make bench -->"
 	endMark   = "<!-- end of measured -->"
@@ -87,10 +116,10 @@ const (
 
 // write prints the tables, puts them into the document, and draws the chart.
 func (r *results) write() error {
-	rows := r.rows()
-	text := r.markdown(rows)
+	rate, full := r.atRate(), r.atFull()
+	text := r.markdown(rate, full)
 	fmt.Println(text)
-	if err := os.WriteFile(r.options.chart, []byte(chart(rows)), 0o644); err != nil {
+	if err := os.WriteFile(r.options.chart, []byte(chart([]row{full[0], full[1], full[3], rate[0]})), 0o644); err != nil {
 		return err
 	}
 	doc, err := os.ReadFile(r.options.doc)
@@ -105,35 +134,15 @@ func (r *results) write() error {
 	return os.WriteFile(r.options.doc, []byte(before+beginMark+"\n\n"+text+"\n"+endMark+after), 0o644)
 }
 
-func (r *results) markdown(rows []row) string {
+func (r *results) markdown(rate, full []row) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Measured %s on %s.\n%s; %s.\n\n", time.Now().UTC().Format(time.DateOnly), r.machine, r.versions[0], r.versions[1])
-	fmt.Fprintf(&b, "%d presentities with %d watchers each, documents of %d bytes, UDP on loopback,\n%.0f PUBLISHes a second; medians of %d runs each, in turn, with least and most.\nRatios are of neighbouring runs.\n\n",
-		presentities, watchers, bodySize, r.options.rate, len(r.rated[0]))
-	b.WriteString("| | Kamailio | Tacit | ratio | goal |\n|---|---|---|---|---|\n")
-	for _, w := range rows {
-		ratio, goal := "–", "–"
-		if w.ratio.median > 0 {
-			ratio = w.ratio.text("%.2f")
-		}
-		if w.goal > 0 {
-			goal = fmt.Sprintf("≤ %.2f", w.goal)
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", w.what, w.columns[0].text(w.format), w.columns[1].text(w.format), ratio, goal)
-	}
-	b.WriteString("\nAs fast as each answers (32 PUBLISHes outstanding), one run:\n\n| | Kamailio | Tacit |\n|---|---|---|\n")
-	for _, l := range []struct {
-		what   string
-		format string
-		get    func(*load.Report) float64
-	}{
-		{"PUBLISHes a second", "%.0f", func(p *load.Report) float64 { return p.Publish.PerSecond }},
-		{"NOTIFYs a second", "%.0f", func(p *load.Report) float64 { return p.Publish.NotifiesPerSecond }},
-		{"server CPU a NOTIFY, µs", "%.1f", func(p *load.Report) float64 { return p.Publish.CPUMicros }},
-		{"stale watchers at the end", "%.0f", func(p *load.Report) float64 { return float64(p.Publish.Stale) }},
-	} {
-		fmt.Fprintf(&b, "| %s | "+l.format+" | "+l.format+" |\n", l.what, l.get(r.flat[0]), l.get(r.flat[1]))
-	}
+	fmt.Fprintf(&b, "%d presentities with %d watchers each, documents of %d bytes, UDP on loopback. Medians\nof %d runs each, in turn, with least and most; ratios are of neighbouring runs.\n\n",
+		presentities, watchers, bodySize, len(r.rated[0]))
+	fmt.Fprintf(&b, "As fast as each answers, %d PUBLISHes outstanding:\n\n", window)
+	table(&b, full)
+	fmt.Fprintf(&b, "\nAt an equal rate of %.0f PUBLISHes a second:\n\n", r.options.rate)
+	table(&b, rate)
 	if r.many != nil {
 		s := r.many.Subscribe
 		fmt.Fprintf(&b, "\n%d subscriptions: %d MB before, %d MB after, %d MB at the peak; %d bytes a subscription (goals: under 1000 MB; at most 3000 bytes).\n",
@@ -145,17 +154,17 @@ func (r *results) markdown(rows []row) string {
 		fmt.Fprintf(&b, "| %s | %.2f |\n", s.what, s.micros)
 		total += s.micros
 	}
-	fmt.Fprintf(&b, "| all | %.2f |\n\n![CPU a NOTIFY and a SUBSCRIBE](performance.svg)\n", total)
+	fmt.Fprintf(&b, "| all | %.2f |\n\n![Kamailio and Tacit](performance.svg)\n", total)
 	return b.String()
 }
 
-// chart draws the first three rows as pairs of bars, each row on its own scale.
+// chart draws rows as pairs of bars, each row on its own scale.
 func chart(rows []row) string {
-	const width, left, height, gap = 720, 250, 22, 34
+	const width, left, height, gap = 760, 230, 22, 30
 	var b strings.Builder
 	y := 40
 	body := &strings.Builder{}
-	for _, w := range rows[:3] {
+	for _, w := range rows {
 		most := max(w.columns[0].most, w.columns[1].most)
 		scale := float64(width-left-150) / max(most, 1e-9)
 		fmt.Fprintf(body, `<text x="%d" y="%d" text-anchor="end" font-weight="bold">%s</text>`+"\n", left-10, y+height, w.what)
