@@ -41,7 +41,7 @@ func newSipgoAgent(t *testing.T, s *server, user, transport string) *sipgoAgent 
 	t.Cleanup(func() { _ = ua.Close() })
 	own := freePort(t)
 	a := &sipgoAgent{t: t, user: user, transport: transport, notified: make(chan *sip.Request, 16),
-		addr:    map[string]string{"udp": s.sip, "tcp": s.sip, "tls": s.sips, "ws": s.ws}[transport],
+		addr:    map[string]string{"udp": s.sip, "tcp": s.sip, "tls": s.sips, "ws": s.ws, "wss": s.wss}[transport],
 		contact: fmt.Sprintf("<sip:%s@%s;transport=%s>", user, own, transport)}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	t.Cleanup(cancel)
@@ -123,7 +123,7 @@ func TestSipgo(t *testing.T) {
 	presence := sip.NewHeader("Event", "presence")
 	expires := func(n int) sip.Header { return sip.NewHeader("Expires", fmt.Sprint(n)) }
 	kind := sip.NewHeader("Content-Type", "application/pidf+xml")
-	for _, transport := range []string{"udp", "tcp", "tls", "ws"} {
+	for _, transport := range []string{"udp", "tcp", "tls", "ws", "wss"} {
 		t.Run(transport, func(t *testing.T) {
 			alice, bob := newSipgoAgent(t, s, "alice", transport), newSipgoAgent(t, s, "bob", transport)
 			contact := sip.NewHeader("Contact", bob.contact)
