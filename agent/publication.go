@@ -90,12 +90,13 @@ func (s *Shard) publish(ev *shard.Event, now time.Time, out *shard.Batch) {
 	}
 	p := s.presentity(ev.Presentity)
 	defer s.drop(p)
-	request, before := notifier.Fingerprint(m), uint64(0)
+	request := notifier.Fingerprint(m)
+	var repetition notifier.Repetition
 	if now.Before(s.resumed.Add(notifier.RepeatsFor)) {
-		before = notifier.FingerprintBefore(m)
+		repetition = notifier.RepetitionOf(m)
 	}
 	for _, pub := range p.pubs {
-		if pub.request == request || pub.restored && pub.request == before {
+		if pub.request == request || pub.restored && repetition.Of(pub.request) {
 			s.published(ev, pub, now, out) // its first answer was lost
 			return
 		}

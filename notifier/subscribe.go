@@ -33,12 +33,10 @@ func (t *Table) Subscribe(ev *shard.Event, res *Resource, now time.Time, out *sh
 		t.refuse(ev, no, out)
 		return
 	}
-	tag := t.tag(ev, ev.Msg.CSeq.Seq)
+	tag := t.tag(ev)
 	s := t.subs[tag]
-	if before := FingerprintBefore(ev.Msg); s == nil && before != 0 && t.afresh(now) {
-		if old := t.subs[t.tag(ev, ev.Msg.CSeq.Seq-1)]; old != nil && old.restored && old.request == before {
-			s = old
-		}
+	if s == nil && t.afresh(now) {
+		s = res.madeBefore(ev)
 	}
 	if s != nil {
 		t.again(ev, s, a, now, out)
@@ -97,7 +95,7 @@ func (t *Table) InDialog(ev *shard.Event, tag Tag, now time.Time, out *shard.Bat
 	}
 	if s.state == Terminated {
 		again := s.request == Fingerprint(ev.Msg) ||
-			s.restored && t.afresh(now) && s.request == FingerprintBefore(ev.Msg)
+			s.restored && t.afresh(now) && RepetitionOf(ev.Msg).Of(s.request)
 		if again { // the 200 to the request that ended it was lost
 			t.accept(ev, s, 0, out)
 			return
@@ -374,7 +372,7 @@ func (t *Table) accept(ev *shard.Event, s *Subscription, left time.Duration, out
 
 func (t *Table) refuse(ev *shard.Event, no *refusal, out *shard.Batch) {
 	t.cfg.Counters.Refused.Add(1)
-	tag := t.tag(ev, ev.Msg.CSeq.Seq)
+	tag := t.tag(ev)
 	out.Reply(ev, sip.Reply{Status: no.status, Reason: no.reason, ToTag: tag.String(), Headers: no.headers})
 }
 
@@ -410,6 +408,18 @@ func (r *Resource) entity(requestURI string) string {
 		return r.subs[0].Entity
 	}
 	return e
+}
+
+// madeBefore finds the subscription that was made before a restart by the request
+// that this one repeats with new credentials; nil: there is none.
+func (r *Resource) madeBefore(ev *shard.Event) *Subscription {
+	repetition := RepetitionOf(ev.Msg)
+	for _, s := range r.subs {
+		if s.restored && repetition.Of(s.request) && s.Watcher.AOR() == ev.Who.AOR() {
+			return s
+		}
+	}
+	return nil
 }
 
 func (r *Resource) count(w presence.AOR, p Package) (n int) {

@@ -108,10 +108,10 @@ func (t *Table) Package(name presence.EventPackage) Package {
 
 // tag derives the dialog's tag from the request that makes it, so that its
 // repetition, even after a restart or for a fetch, names the same dialog.
-func (t *Table) tag(ev *shard.Event, cseq uint32) Tag {
+func (t *Table) tag(ev *shard.Event) Tag {
 	m := ev.Msg
 	event, _ := m.Get(sip.HeaderEvent)
-	b := binary.BigEndian.AppendUint32(t.scratch[:0], cseq)
+	b := binary.BigEndian.AppendUint32(t.scratch[:0], m.CSeq.Seq)
 	for _, s := range [...]string{string(ev.Presentity), string(ev.Who.AOR()), m.CallID, m.From.Tag(), event} {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
 		b = append(b, s...)
@@ -129,17 +129,37 @@ func (t *Table) tag(ev *shard.Event, cseq uint32) Tag {
 // Fingerprint tells whether a request is the one seen before: by Call-ID, CSeq,
 // From tag, and, since one client's Call-IDs and tags begin anew at each start,
 // by body, Expires and SIP-If-Match. It is the same in every process.
-func Fingerprint(m *sip.Message) uint64 { return fingerprint(m, m.CSeq.Seq) }
+func Fingerprint(m *sip.Message) uint64 { return hashOf(m).with(m.CSeq.Seq) }
 
-// FingerprintBefore is that of the request that m may repeat just after a restart
-// of the server: the client had to authenticate itself with a new nonce, so its
-// repetition has the next CSeq number (RFC 3261, 22.2). Zero for a request without
-// credentials, which repeats itself as it was.
-func FingerprintBefore(m *sip.Message) uint64 {
+// Repetition knows the requests that one may repeat just after a restart of the
+// server: its client had to authenticate itself with a new nonce, and so the
+// repetition has the next CSeq number (RFC 3261, 22.2). The zero value is of a
+// request without credentials, which would be repeated as it was.
+type Repetition struct {
+	hash requestHash
+	seq  uint32
+}
+
+// maxAttempts is how many CSeq numbers a repetition may be ahead: one for each
+// restart while the client tries.
+const maxAttempts = 3
+
+// RepetitionOf reads what m may be a repetition of.
+func RepetitionOf(m *sip.Message) Repetition {
 	if _, ok := m.Get(sip.HeaderAuthorization); !ok {
-		return 0
+		return Repetition{}
 	}
-	return fingerprint(m, m.CSeq.Seq-1)
+	return Repetition{hash: hashOf(m), seq: m.CSeq.Seq}
+}
+
+// Of reports whether it repeats the request with that fingerprint.
+func (r Repetition) Of(print uint64) bool {
+	for n := range min(r.seq, maxAttempts) {
+		if r.hash.with(r.seq-1-n) == print {
+			return true
+		}
+	}
+	return false
 }
 
 // RepeatsFor is how long after a restart a client may be repeating a request of
@@ -149,15 +169,20 @@ const RepeatsFor = forgetAfter
 // afresh reports whether the server has restarted just now.
 func (t *Table) afresh(now time.Time) bool { return now.UnixNano() < t.resumed+int64(RepeatsFor) }
 
-func fingerprint(m *sip.Message, cseq uint32) uint64 {
+// requestHash is all of a fingerprint but CSeq.
+type requestHash uint64
+
+func hashOf(m *sip.Message) requestHash {
 	expires, _ := m.Get(sip.HeaderExpires)
 	match, _ := m.Get(sip.HeaderSIPIfMatch)
 	h := hashSeed
 	for _, s := range [...]string{m.CallID, m.From.Tag(), string(m.CSeq.Method), expires, match, m.Body} {
 		h = hash64(h, s)
 	}
-	return (h ^ uint64(cseq)) * hashPrime
+	return requestHash(h)
 }
+
+func (h requestHash) with(cseq uint32) uint64 { return (uint64(h) ^ uint64(cseq)) * hashPrime }
 
 // The hash of fingerprints, FNV-1a over words of eight bytes: it is stored, so it
 // may never change, and a client that makes two of its requests collide harms

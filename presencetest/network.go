@@ -146,6 +146,13 @@ func (n *network) disconnect(flow sip.Flow) {
 	}
 }
 
+// alive reports whether a flow's connection is open.
+func (n *network) alive(flow sip.Flow) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return flow.Conn == 0 || n.conns[flow.Conn] != nil
+}
+
 // toServer carries a message to the server, if there is one and its connection
 // is open.
 func (n *network) toServer(flow sip.Flow, text string) {

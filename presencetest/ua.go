@@ -135,6 +135,9 @@ func (u *UA) Connect() {
 // Disconnect ends the connection.
 func (u *UA) Disconnect() { u.w.net.disconnect(u.Flow()) }
 
+// Connected reports whether there is a way to the server.
+func (u *UA) Connected() bool { return u.w.net.alive(u.Flow()) }
+
 // Flow is the way to the server as the server sees it.
 func (u *UA) Flow() sip.Flow {
 	u.mu.Lock()
@@ -280,8 +283,8 @@ func (u *UA) build(r *request) {
 	r.text = string(b) + "\r\n" + r.body
 }
 
-// aor is a user's or an address's address-of-record.
-func (w *World) aor(name string) presence.AOR {
+// AOR is a user's or an address's address-of-record.
+func (w *World) AOR(name string) presence.AOR {
 	w.T.Helper()
 	aor, err := identity.ParseAOR(uri(name))
 	if err != nil {

@@ -124,7 +124,7 @@ func (w *World) Sleep(d time.Duration) {
 // addresses.
 func (w *World) Rule(presentity, decision, watcher string) {
 	w.T.Helper()
-	p, who := w.aor(presentity), w.aor(watcher)
+	p, who := w.AOR(presentity), w.AOR(watcher)
 	if decision == "none" {
 		if err := w.Core.Admin().RemoveRule(p, who); err != nil {
 			w.T.Fatal(err)

@@ -1,0 +1,5 @@
+//go:build !race
+
+package presencetest_test
+
+const raced = false
