@@ -367,3 +367,30 @@ func TestStaleNonceAfterRestart(t *testing.T) {
 	s.healthy()
 	s.stop()
 }
+
+// TestToolsSurviveKill holds that `tacit watch` and `tacit publish` go on after
+// the server was killed and started again, over each transport.
+func TestToolsSurviveKill(t *testing.T) {
+	t.Parallel()
+	for _, transport := range []string{"udp", "tcp", "tls", "ws"} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, users...)
+			watch := s.watch("bob", "alice", transport)
+			watch.expect(`"status":"closed"`)
+			s.publish("alice", transport, "--note", "before", "--expires", "60s")
+			watch.expect(`"notes":\["before"\]`)
+
+			s.kill()
+			mark := watch.len()
+			s.again()
+			s.publish("alice", transport, "--note", "after")
+			watch.expectAfter(mark, `"notes":\[[^]]*"after"`)
+			if list := s.operate("pubs", "list"); strings.Count(list, "sip:alice@") != 2 {
+				t.Errorf("publications:\n%s", list)
+			}
+			s.healthy()
+			s.stop()
+		})
+	}
+}
