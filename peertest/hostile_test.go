@@ -142,7 +142,8 @@ func TestHostileDatagrams(t *testing.T) {
 	s.stop()
 }
 
-// reads gives the datagrams of now, or waits for the first one.
+// reads gives the datagrams of now, or waits for the first one; then what
+// follows it at once.
 func reads(c net.Conn, patience time.Duration, wait bool) (list []string) {
 	const pause = 30 * time.Millisecond
 	buf := make([]byte, 64<<10)
