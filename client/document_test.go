@@ -144,3 +144,18 @@ func TestDraw(t *testing.T) {
 		t.Errorf("got %q", text)
 	}
 }
+
+func TestLinesOfAFetch(t *testing.T) {
+	t.Parallel()
+	for want, si := range map[string]sighting{
+		`00:00:00  a  open  "hi"`: {Status: "open", Notes: []string{"hi"}, Document: "<p/>", fetched: true},
+		"00:00:00  a  nothing to see: this user may not watch, or not yet": {fetched: true},
+		"00:00:00  a  neither open nor closed":                             {Document: "<p/>", fetched: true},
+		"00:00:00  a  open  terminated (timeout)":                          {Status: "open", Document: "<p/>"},
+	} {
+		si.Target, si.State, si.Reason = "a", StateTerminated, "timeout"
+		if got := si.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

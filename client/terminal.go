@@ -30,6 +30,8 @@ type sighting struct {
 	Notes      []string  `json:"notes,omitempty"`
 	Activities []string  `json:"activities,omitempty"`
 	Document   string    `json:"document,omitempty"`
+
+	fetched bool // its end is no news: a fetch ends with its only NOTIFY
 }
 
 // WatchTerminal shows the presence of targets on out until ctx ends or every
@@ -75,7 +77,9 @@ func (c *Client) watchOne(ctx context.Context, target string, once bool, show fu
 	if once {
 		n, err := c.Fetch(ctx, target)
 		if err == nil {
-			show(see(target, n))
+			si := see(target, n)
+			si.fetched = n.State == StateTerminated && n.Reason == "timeout"
+			show(si)
 		}
 		return err
 	}
@@ -207,7 +211,13 @@ func (si sighting) String() string {
 	case si.Status != "":
 		parts = append(parts, si.Status)
 	}
-	if si.Error == "" && (si.State != StateActive || si.Status == "") {
+	switch {
+	case si.Error != "" || si.fetched && si.Status != "":
+	case si.fetched && si.Document == "":
+		parts = append(parts, "nothing to see: this user may not watch, or not yet")
+	case si.fetched:
+		parts = append(parts, "neither open nor closed")
+	case si.State != StateActive || si.Status == "":
 		state := string(si.State)
 		if si.Reason != "" {
 			state += " (" + si.Reason + ")"
