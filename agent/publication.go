@@ -105,7 +105,7 @@ func (s *Shard) publish(ev *shard.Event, now time.Time, out *shard.Batch) {
 	match, conditional := m.Get(sip.HeaderSIPIfMatch)
 	var pub *publication
 	if conditional {
-		if match == "" || strings.ContainsAny(match, ", \t") {
+		if strings.ContainsAny(match, ", \t") {
 			s.answer(ev, out, 400, "SIP-If-Match Must Be One Entity-Tag")
 			return
 		}

@@ -215,11 +215,11 @@ func (t *Table) Emptied(fn func(*Resource)) {
 	t.empty = t.empty[:0]
 }
 
+// add enters s; its flow is bound by attach.
 func (t *Table) add(s *Subscription) {
 	t.subs[s.Tag] = s
 	s.index = len(s.Resource.subs)
 	s.Resource.subs = append(s.Resource.subs, s)
-	t.bind(s)
 	t.cfg.Counters.Subscriptions.Add(1)
 }
 
