@@ -8,8 +8,7 @@ import (
 	"github.com/tacit-presence/tacit/sip"
 )
 
-// The addresses of the network. They are of the blocks that are kept for
-// documentation (RFC 5737).
+// The addresses of the network, of the blocks kept for documentation.
 var (
 	serverAddr = netip.MustParseAddrPort("192.0.2.1:5060")
 	// trusted is where user agents live whose P-Asserted-Identity is believed.
