@@ -45,7 +45,9 @@ func TestModel(t *testing.T) {
 	for seed := range *seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			world(t, func(t *testing.T, w *presencetest.World) {
+			cfg := presencetest.DefaultConfig()
+			cfg.MinInterval = time.Duration(seed%2) * 5 * time.Second
+			worldOf(t, cfg, func(t *testing.T, w *presencetest.World) {
 				m := newModel(t, w, uint64(seed))
 				for range 60 {
 					m.step()

@@ -7,14 +7,20 @@ import (
 	"time"
 
 	"github.com/tacit-presence/tacit/presencetest"
+	"github.com/tacit-presence/tacit/server"
 	"github.com/tacit-presence/tacit/sip"
 )
 
 // world runs fn in a world and a bubble of its own.
 func world(t *testing.T, fn func(t *testing.T, w *presencetest.World)) {
 	t.Helper()
+	worldOf(t, presencetest.DefaultConfig(), fn)
+}
+
+func worldOf(t *testing.T, cfg server.Config, fn func(t *testing.T, w *presencetest.World)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := presencetest.NewWorld(t, presencetest.DefaultConfig())
+		w := presencetest.NewWorld(t, cfg)
 		defer w.Close()
 		fn(t, w)
 	})
