@@ -110,9 +110,7 @@ func (s *Shard) Step(ev *shard.Event, now time.Time, out *shard.Batch) {
 	case shard.Request:
 		s.request(ev, now, out)
 	case shard.Response:
-		if tag, cseq, ok := notifier.ParseBranch(ev.Msg.TopVia.Branch); ok {
-			s.table.Response(ev, tag, cseq, now, out)
-		}
+		s.table.Response(ev, now, out)
 	case shard.FlowGone:
 		s.table.FlowGone(ev.Flow, now, out)
 	case shard.Undelivered:

@@ -114,7 +114,10 @@ func (r *rig) respond(m *sip.Message, status string) {
 		r.t.Fatal(err)
 	}
 	var out shard.Batch
-	r.Step(&shard.Event{Kind: shard.Response, ID: r.cfg.ID, Msg: answer, Flow: r.flow}, r.now, &out)
+	tag, cseq, _ := notifier.ParseBranch(answer.TopVia.Branch)
+	r.Step(&shard.Event{
+		Kind: shard.Response, ID: r.cfg.ID, Msg: answer, Flow: r.flow, Dialog: tag, CSeq: cseq, Status: answer.Status,
+	}, r.now, &out)
 }
 
 // request sends a request of a user about alice. lines stand before the body.

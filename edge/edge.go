@@ -54,6 +54,13 @@ type Handler interface {
 	FlowClosed(flow sip.Flow)
 }
 
+// Glancer is what a Handler may offer beside: it is shown a datagram before
+// anything is made of it, and takes it if it needs no more than a glance. b is
+// good during the call only.
+type Glancer interface {
+	Glance(b []byte, flow sip.Flow) (taken bool)
+}
+
 // SendFailer is what a Handler may offer beside: it is told that a message
 // accepted by Send could not be delivered since no connection came about.
 // flow is as it was given to Send.
@@ -72,6 +79,7 @@ type Edge struct {
 	sockets   atomic.Pointer[[]*udpSocket]
 	dials     atomic.Int32 // connections being dialled
 	noTCP     refusals
+	glance    func(b []byte, flow sip.Flow) bool // the Handler's, if it offers that
 
 	mu        sync.RWMutex // never held while reading, writing or calling the Handler
 	closed    bool
@@ -86,6 +94,9 @@ type Edge struct {
 func New(cfg Config) *Edge {
 	cfg.fill()
 	e := &Edge{cfg: cfg, conns: make(map[uint64]*conn), peers: make(map[peer]*conn)}
+	if h, ok := cfg.Handler.(Glancer); ok {
+		e.glance = h.Glance
+	}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	e.admission.places = make(map[netip.Addr]int)
 	e.noTCP.until = make(map[netip.AddrPort]time.Time)

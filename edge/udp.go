@@ -96,6 +96,10 @@ func (e *Edge) readDatagrams(s *udpSocket, read readFunc) (done bool) {
 		} else {
 			flow.Local = s.local
 		}
+		if e.glance != nil && e.glance(b, flow) {
+			e.cfg.Counters.Received[sip.TransportUDP].Add(1)
+			continue
+		}
 		e.deliver(string(b), flow, nil)
 	}
 }

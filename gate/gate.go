@@ -122,8 +122,9 @@ func (g *Gate) malformed(m *sip.Message, flow sip.Flow, err error) {
 
 func (g *Gate) response(m *sip.Message, flow sip.Flow) {
 	g.cfg.Counters.Responses.Add(1)
-	tag, _, ok := notifier.ParseBranch(m.TopVia.Branch)
-	if !ok || !g.cfg.Shards.Submit(shard.Event{Kind: shard.Response, ID: tag.Shard(), Msg: m, Flow: flow}) {
+	tag, cseq, ok := notifier.ParseBranch(m.TopVia.Branch)
+	ev := shard.Event{Kind: shard.Response, ID: tag.Shard(), Msg: m, Flow: flow, Dialog: tag, CSeq: cseq, Status: m.Status}
+	if !ok || !g.cfg.Shards.Submit(ev) {
 		g.cfg.Counters.StrayResponses.Add(1)
 		m.Release()
 	}

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -150,6 +151,25 @@ func TestDialogReachesItsShard(t *testing.T) {
 	r.receive(udp, answer)
 	if len(r.events) != 1 || r.events[0].ID != 42 || r.events[0].Kind != shard.Response {
 		t.Errorf("%+v", r.events)
+	}
+	// A glance takes the same, and says the same.
+	if !r.Gate.Glance([]byte(answer), udp) || len(r.events) != 2 {
+		t.Fatalf("not taken at a glance: %+v", r.events)
+	}
+	long, short := r.events[0], r.events[1]
+	if long.Msg = nil; !reflect.DeepEqual(long, short) {
+		t.Errorf("at a glance %+v, read %+v", short, long)
+	}
+	r.events = r.events[:1]
+	for _, other := range []string{
+		strings.Replace(answer, "200 OK", "202 Accepted", 1), strings.Replace(answer, "200 OK", "481 Gone", 1),
+		strings.Replace(answer, "Via:", "X:", 1), strings.Replace(answer, tag.String(), "nobody", 1),
+		strings.Replace(answer, ".9\r\n", ".\r\n", 1), strings.Replace(answer, "branch", "brunch", 1),
+		"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK" + tag.String() + ".9", "", "SIP/2.0 200 OK\r\n",
+	} {
+		if r.Gate.Glance([]byte(other), udp) || len(r.events) != 1 {
+			t.Errorf("taken at a glance: %q", other)
+		}
 	}
 	r.receive(udp, strings.Replace(answer, tag.String(), "nobody", 1))
 	if len(r.events) != 1 || r.cfg.Counters.StrayResponses.Load() != 1 {

@@ -45,6 +45,9 @@ func (t *Trace) Tap(user presence.AOR, fn func(in bool, flow sip.Flow, text stri
 	}
 }
 
+// Active reports whether anybody looks.
+func (t *Trace) Active() bool { return t.watching.Load() > 0 }
+
 // In shows a message that has come.
 func (t *Trace) In(m *sip.Message, flow sip.Flow) {
 	if t.watching.Load() > 0 {

@@ -242,13 +242,13 @@ func appendTag(b []byte, t Tag) []byte {
 }
 
 // Response takes the answer to a NOTIFY.
-func (t *Table) Response(ev *shard.Event, tag Tag, cseq uint32, now time.Time, out *shard.Batch) {
-	s := t.subs[tag]
-	if s == nil || !s.pending || cseq != s.cseq {
+func (t *Table) Response(ev *shard.Event, now time.Time, out *shard.Batch) {
+	s := t.subs[ev.Dialog]
+	if s == nil || !s.pending || ev.CSeq != s.cseq {
 		t.cfg.Counters.StrayResponses.Add(1)
 		return
 	}
-	status := ev.Msg.Status
+	status := ev.Status
 	if status < 200 {
 		s.tx.Provisional(now, t.cfg.Timers)
 		t.arm(s)

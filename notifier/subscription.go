@@ -2,6 +2,7 @@ package notifier
 
 import (
 	"encoding/hex"
+	"math"
 	"time"
 
 	"github.com/tacit-presence/tacit/presence"
@@ -24,7 +25,7 @@ func (t Tag) String() string { return hex.EncodeToString(t[:]) }
 func (t Tag) Shard() shard.ID { return shard.ID(t[0]) }
 
 // ParseTag reads a To tag; ok is false for a tag that we never gave out.
-func ParseTag(s string) (t Tag, ok bool) {
+func ParseTag[S ~string | ~[]byte](s S) (t Tag, ok bool) {
 	if len(s) != tagLen {
 		return t, false
 	}
@@ -53,16 +54,22 @@ func nibble(c byte) byte {
 const branchPrefix = "z9hG4bK"
 
 // ParseBranch reads the branch of a NOTIFY of ours back from its answer.
-func ParseBranch(s string) (t Tag, cseq uint32, ok bool) {
-	if len(s) < len(branchPrefix)+tagLen+2 || s[:len(branchPrefix)] != branchPrefix || s[len(branchPrefix)+tagLen] != '.' {
+func ParseBranch[S ~string | ~[]byte](s S) (t Tag, cseq uint32, ok bool) {
+	const digits = len(branchPrefix) + tagLen + 1 // where CSeq begins
+	if len(s) <= digits || len(s) > digits+10 || string(s[:len(branchPrefix)]) != branchPrefix || s[digits-1] != '.' {
 		return t, 0, false
 	}
-	t, ok = ParseTag(s[len(branchPrefix) : len(branchPrefix)+tagLen])
-	if !ok {
+	if t, ok = ParseTag(s[len(branchPrefix) : digits-1]); !ok {
 		return t, 0, false
 	}
-	n, err := sip.ParseUint32(s[len(branchPrefix)+tagLen+1:])
-	return t, n, err == nil
+	var n uint64
+	for i := digits; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return t, 0, false
+		}
+		n = n*10 + uint64(s[i]-'0')
+	}
+	return t, uint32(n), n <= math.MaxUint32
 }
 
 // Subscription is one subscription and its dialog. There may be hundreds of

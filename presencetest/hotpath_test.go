@@ -189,6 +189,9 @@ func (p *hotPath) answer(i int) { p.receive(p.answers[i]) }
 
 // receive does what edge does with a datagram.
 func (p *hotPath) receive(datagram []byte) {
+	if p.gate.Glance(datagram, p.flow) {
+		return
+	}
 	m := sip.NewMessage()
 	err := m.Parse(string(datagram), sip.DefaultLimits)
 	p.gate.Receive(m, p.flow, err)
@@ -197,7 +200,9 @@ func (p *hotPath) receive(datagram []byte) {
 // Submit implements gate.Shards.
 func (p *hotPath) Submit(ev shard.Event) bool {
 	p.machine.Step(&ev, p.now, &p.out)
-	ev.Msg.Release()
+	if ev.Msg != nil {
+		ev.Msg.Release()
+	}
 	for i := range p.out.Sends {
 		p.gate.Send(&p.out.Sends[i], p.out.Message(&p.out.Sends[i]))
 	}

@@ -64,6 +64,9 @@ type inward struct{ s *Server }
 // Receive passes a message on.
 func (i inward) Receive(m *sip.Message, flow sip.Flow, err error) { i.s.gate.Receive(m, flow, err) }
 
+// Glance passes a datagram on.
+func (i inward) Glance(b []byte, flow sip.Flow) bool { return i.s.gate.Glance(b, flow) }
+
 // FlowClosed passes the end of a connection on.
 func (i inward) FlowClosed(flow sip.Flow) { i.s.gate.FlowClosed(flow) }
 

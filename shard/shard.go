@@ -57,7 +57,7 @@ const (
 type Event struct {
 	Kind Kind
 	ID   ID
-	Msg  *sip.Message // Request and Response; valid during Step only, its strings for ever
+	Msg  *sip.Message // Request, and Response but for a plain 200; valid during Step only, its strings for ever
 	Flow sip.Flow
 	Tx   sip.TxKey // Request: the server transaction to answer
 
@@ -65,7 +65,9 @@ type Event struct {
 	Presentity presence.Presentity // Request outside a dialog: whom it is about
 	Owner      []presence.AOR      // and all addresses-of-record of that presentity
 	Contact    string              // FlowSeen: the Contact URI
-	Dialog     [12]byte            // Undelivered: that of the Send
+	Dialog     [12]byte            // Undelivered: that of the Send; Response: what its branch says
+	CSeq       uint32              // Response: the request's, by its branch
+	Status     int                 // Response: Msg may be nil where this says it all
 
 	Do func(m Machine, now time.Time, out *Batch) // Call
 }

@@ -1,0 +1,43 @@
+package gate
+
+import (
+	"bytes"
+
+	"github.com/tacit-presence/tacit/notifier"
+	"github.com/tacit-presence/tacit/shard"
+	"github.com/tacit-presence/tacit/sip"
+)
+
+var (
+	answerOK = []byte("SIP/2.0 200 ")
+	crlf     = []byte("\r\n")
+	branchIs = []byte(";branch=")
+)
+
+// Glance takes a datagram if it is a plain 200 to a NOTIFY of ours, the most
+// frequent message of all: its status and the branch of its topmost Via, the
+// first header field, are all that anybody would look at. Only somebody who has
+// seen the NOTIFY knows the branch. Anything else is left to Receive.
+func (g *Gate) Glance(b []byte, flow sip.Flow) (taken bool) {
+	if !bytes.HasPrefix(b, answerOK) || g.cfg.Trace.Active() {
+		return false
+	}
+	_, rest, _ := bytes.Cut(b, crlf)
+	via, _, whole := bytes.Cut(rest, crlf)
+	if !whole || len(via) < 4 || !(bytes.EqualFold(via[:4], []byte("Via:")) || bytes.EqualFold(via[:2], []byte("v:"))) {
+		return false
+	}
+	_, branch, _ := bytes.Cut(via, branchIs)
+	if i := bytes.IndexAny(branch, ";, \t"); i >= 0 {
+		branch = branch[:i]
+	}
+	tag, cseq, ok := notifier.ParseBranch(branch)
+	if !ok {
+		return false
+	}
+	taken = g.cfg.Shards.Submit(shard.Event{Kind: shard.Response, ID: tag.Shard(), Flow: flow, Dialog: tag, CSeq: cseq, Status: 200})
+	if taken {
+		g.cfg.Counters.Responses.Add(1)
+	}
+	return taken
+}
