@@ -41,14 +41,17 @@ func (s *source) newest() (acked, tried int) {
 	return s.acked, s.tried
 }
 
-func (s *source) step(ctx context.Context) error {
+// step publishes the next document. Once begun it goes on until it is answered:
+// the state at the server is not known before.
+func (s *source) step() error {
 	s.mu.Lock()
 	s.tried++
 	n, tag := s.tried, s.tag
 	s.mu.Unlock()
 	r := s.publication(tag, pidf(s.user, "open", fmt.Sprintf("number %d.", n)), 600)
 	r.sameSeq = true
-	for r = s.fill(r); ctx.Err() == nil; {
+	r = s.fill(r)
+	for late := time.Now().Add(2 * patience); time.Now().Before(late); {
 		m, err := s.do(r, 2*time.Second)
 		switch {
 		case errors.Is(err, errNoAnswer):
@@ -67,7 +70,7 @@ func (s *source) step(ctx context.Context) error {
 		s.mu.Unlock()
 		return nil
 	}
-	return nil
+	return fmt.Errorf("%s: document %d was never answered", s.user, n)
 }
 
 // number is the one in a document; 0: there is none.
@@ -135,7 +138,7 @@ func TestKillNine(t *testing.T) {
 		}
 		work.Go(func() {
 			for ctx.Err() == nil {
-				if err := src.step(ctx); err != nil {
+				if err := src.step(); err != nil {
 					t.Error(err)
 					return
 				}
@@ -216,7 +219,7 @@ func (k *killNine) decide(round int) {
 		if !src.quiet {
 			continue
 		}
-		if err := src.step(k.t.Context()); err != nil {
+		if err := src.step(); err != nil {
 			k.t.Error(err)
 		}
 	}

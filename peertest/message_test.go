@@ -67,11 +67,6 @@ func (m message) status() int {
 	return n
 }
 
-func (m message) method() string {
-	method, _, _ := strings.Cut(m.first, " ")
-	return method
-}
-
 func (m message) cseq() int {
 	n, _, _ := strings.Cut(m.get("CSeq"), " ")
 	seq, _ := strconv.Atoi(n)
