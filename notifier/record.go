@@ -51,18 +51,20 @@ func (t *Table) key(s *Subscription) []byte {
 
 // put stores s with the batch.
 func (t *Table) put(s *Subscription, out *shard.Batch) {
-	value, err := store.Encode(&Record{
+	t.record = Record{
 		Presentity: s.Resource.Presentity, Watcher: s.Watcher.AOR(), Mechanism: s.Watcher.Mechanism(),
 		Entity: s.Entity, Event: string(s.Package.Name()), EventID: s.EventID,
 		State: s.state, Reason: s.reason, Target: s.target, Fixed: s.fixed,
 		Transport: s.flow.Transport, Local: s.flow.Local.String(), Remote: s.flow.Remote.String(),
 		Dial: s.dial, SwitchTCP: s.switchTCP, Peer: s.peer, Expires: s.expires,
 		Request: s.request, RemoteSeq: s.remoteSeq, Mark: s.mark, Forget: s.forget, Strict: s.strict,
-	})
+	}
+	value, err := store.AppendEncode(t.scratch[:0], &t.record)
 	if err != nil {
 		panic("notifier: a record of plain fields cannot fail to encode: " + err.Error())
 	}
 	out.Records.Put(t.key(s), value)
+	t.scratch, t.record = value, Record{}
 }
 
 // Restore takes a record back into the table. resource finds or makes the state

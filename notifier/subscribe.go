@@ -399,6 +399,9 @@ var fullMinutes = func() (t [61]string) {
 // entity returns the URI the watcher asked for, without parameters. Most ask for
 // the same one, so it shares the string of the first.
 func (r *Resource) entity(requestURI string) string {
+	if len(r.subs) > 0 && r.subs[0].Entity == requestURI {
+		return r.subs[0].Entity // the first one stands for most
+	}
 	e := strings.Clone(requestURI)
 	if u, err := sip.ParseURI(requestURI); err == nil {
 		u.Params, u.Headers, u.Password = "", "", ""

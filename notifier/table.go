@@ -72,6 +72,7 @@ type Table struct {
 
 	mac     hash.Hash // keyed with cfg.Secret
 	scratch []byte
+	record  Record // put's, since the encoder makes it escape
 }
 
 // NewTable makes an empty one.

@@ -28,7 +28,10 @@ const (
 // fit the new process, until it is answered: so a 412 means a lost state.
 type source struct {
 	*phone
-	quiet bool // publishes only before each kill, so that nothing else wakes its watcher
+	// sameSeq repeats what is authenticated anew with the same CSeq, as
+	// libpurple does; others take the next one (RFC 3261, 22.2).
+	sameSeq bool
+	quiet   bool // publishes only before each kill, so that nothing else wakes its watcher
 	mu    sync.Mutex
 	tag   string
 	acked int // the number in the newest acknowledged document
@@ -49,7 +52,7 @@ func (s *source) step() error {
 	n, tag := s.tried, s.tag
 	s.mu.Unlock()
 	r := s.publication(tag, pidf(s.user, "open", fmt.Sprintf("number %d.", n)), 600)
-	r.sameSeq = true
+	r.sameSeq = s.sameSeq
 	r = s.fill(r)
 	for late := time.Now().Add(2 * patience); time.Now().Before(late); {
 		m, err := s.do(r, 2*time.Second)
@@ -198,7 +201,7 @@ func newKillNine(t *testing.T) *killNine {
 	k.s.extra = nil // users and rules must survive by themselves
 	for i := range 2 * each {
 		transport := []string{"udp", "tcp"}[i/each]
-		src := &source{phone: newPhone(t, k.s, fmt.Sprintf("pub%d", i), transport), quiet: i%each == 0}
+		src := &source{phone: newPhone(t, k.s, fmt.Sprintf("pub%d", i), transport), quiet: i%each == 0, sameSeq: i%2 == 0}
 		o := &observer{phone: newPhone(t, k.s, fmt.Sprintf("watch%d", i), transport), of: src}
 		k.s.operate("rules", "allow", "sip:"+src.user+"@example.com", "sip:"+o.user+"@example.com")
 		o.sub = o.subscribe(src.user, "")
@@ -298,13 +301,20 @@ func TestRepeatedAfterKill(t *testing.T) {
 	alice, bob := newPhone(t, s, "alice", "udp"), newPhone(t, s, "bob", "udp")
 	const asserted = "P-Asserted-Identity: <sip:alice@example.com>\r\n"
 
-	// By digest, which must be made anew since the nonce was the old process's.
-	made := alice.fill(alice.publication("", pidf("alice", "open", "by digest"), 600))
-	made.sameSeq = true
-	first, err := alice.do(made, patience)
-	if err != nil || first.status() != 200 {
-		t.Fatalf("%v %s", err, first.first)
+	// By digest, which must be made anew since the nonce was the old process's:
+	// with the next CSeq (RFC 3261, 22.2), or with the same, as libpurple does.
+	alice.ask(200, alice.register(600)) // for a nonce
+	var made [2]request
+	var first [2]message
+	for i := range made {
+		made[i] = alice.fill(alice.publication("", pidf("alice", "open", fmt.Sprint("by digest ", i)), 600))
+		made[i].sameSeq = i == 1
+		var err error
+		if first[i], err = alice.do(made[i], patience); err != nil || first[i].status() != 200 {
+			t.Fatalf("%v %s", err, first[i].first)
+		}
 	}
+	old, count := alice.challenge, alice.nc
 	// From a trusted address, to the byte.
 	trusted := alice.fill(alice.publication("", pidf("alice", "open", "asserted"), 600))
 	initial, err := alice.once(trusted, asserted, patience)
@@ -327,8 +337,15 @@ func TestRepeatedAfterKill(t *testing.T) {
 
 	s.kill()
 	s.again()
-	if m, err := alice.do(made, patience); err != nil || m.get("SIP-ETag") != first.get("SIP-ETag") {
-		t.Errorf("by digest: %v, %s with entity-tag %q, want %q", err, m.first, m.get("SIP-ETag"), first.get("SIP-ETag"))
+	for i, r := range made {
+		alice.challenge, alice.nc = old, count
+		m, err := alice.do(r, patience)
+		if err != nil || m.get("SIP-ETag") != first[i].get("SIP-ETag") {
+			t.Errorf("by digest, same CSeq %v: %v, %s with entity-tag %q, want %q", r.sameSeq, err, m.first, m.get("SIP-ETag"), first[i].get("SIP-ETag"))
+		}
+		if advanced := m.cseq() != r.seq; advanced == r.sameSeq {
+			t.Errorf("the repetition of CSeq %d had %d", r.seq, m.cseq())
+		}
 	}
 	if m, err := alice.once(modified, asserted, patience); err != nil || m.get("SIP-ETag") != second.get("SIP-ETag") {
 		t.Errorf("asserted: %v, %s with entity-tag %q, want %q", err, m.first, m.get("SIP-ETag"), second.get("SIP-ETag"))
@@ -339,7 +356,7 @@ func TestRepeatedAfterKill(t *testing.T) {
 	if n := s.metric("tacit_subscriptions"); n != 1 {
 		t.Errorf("%v subscriptions, want 1", n)
 	}
-	if list := s.operate("pubs", "list"); strings.Count(list, "sip:alice@") != 2 {
+	if list := s.operate("pubs", "list"); strings.Count(list, "sip:alice@") != 3 {
 		t.Errorf("publications:\n%s", list)
 	}
 	s.healthy()
