@@ -32,10 +32,10 @@ type source struct {
 	// libpurple does; others take the next one (RFC 3261, 22.2).
 	sameSeq bool
 	quiet   bool // publishes only before each kill, so that nothing else wakes its watcher
-	mu    sync.Mutex
-	tag   string
-	acked int // the number in the newest acknowledged document
-	tried int // the number in the newest document that was sent
+	mu      sync.Mutex
+	tag     string
+	acked   int // the number in the newest acknowledged document
+	tried   int // the number in the newest document that was sent
 }
 
 func (s *source) newest() (acked, tried int) {
