@@ -58,7 +58,7 @@ const (
 	received      = "tacit_received_total"
 )
 
-// datagrams are the issue of bad input over UDP, one datagram each.
+// datagrams are bad input over UDP, one datagram each.
 var datagrams = []hostile{
 	{"NUL in a header field", with("Subject: a\x00b\r\n"), 400, parseErrors, ""},
 	{"bare LF in a header field", with("Subject: a\nInjected: b\r\n"), 400, parseErrors, ""},
