@@ -311,9 +311,11 @@ func guide(w io.Writer, cfg server.Config, addresses []server.Listener, accounts
 
 // proxyAddress is what a softphone on this or another machine can call.
 func proxyAddress(cfg server.Config, l server.Listener) string {
-	_, port, _ := net.SplitHostPort(l.Address)
+	own, port, _ := net.SplitHostPort(l.Address)
 	host, advertised, err := net.SplitHostPort(cfg.Advertise)
 	switch {
+	case cfg.Advertise == "" && own == "127.0.0.1" && (l.Transport == sip.TransportTLS || l.Transport == sip.TransportWSS):
+		return net.JoinHostPort("localhost", port) // linphone finds only names in a certificate
 	case cfg.Advertise == "":
 		return l.Address
 	case err != nil:
