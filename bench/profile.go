@@ -44,7 +44,7 @@ func profiled(ctx context.Context, t *tacit, o options) ([]share, error) {
 	p := &tacit{dir: t.dir, program: t.program, profile: file}
 	rep, err := measure(ctx, p, load.Config{
 		Presentities: presentities, Watchers: watchers, BodySize: bodySize,
-		Rate: o.rate, Duration: o.duration, Warmup: time.Second,
+		Duration: o.duration, Warmup: time.Second, Coalescing: true, Window: window,
 	})
 	if err != nil {
 		return nil, err

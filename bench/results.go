@@ -16,7 +16,7 @@ type results struct {
 	options  options
 	machine  string
 	versions []string
-	rated    [2][]*load.Report
+	rated    [len(rates)][2][]*load.Report // by rate
 	flat     [2][]*load.Report
 	many     *load.Report
 	profile  []share
@@ -74,14 +74,14 @@ func fill(rows []row, reports [2][]*load.Report) []row {
 func cpuNotify(p *load.Report) float64 { return p.Publish.CPUMicros }
 func stale(p *load.Report) float64     { return float64(p.Publish.Stale) }
 
-func (r *results) atRate() []row {
+func (r *results) atRate(i int) []row {
 	return fill([]row{
 		{what: "p99 PUBLISH to NOTIFY, ms", format: "%.2f", goal: 1, get: func(p *load.Report) float64 { return p.Publish.Latency.P99 }},
 		{what: "p50 PUBLISH to NOTIFY, ms", format: "%.2f", get: func(p *load.Report) float64 { return p.Publish.Latency.P50 }},
 		{what: "server CPU a NOTIFY, µs", format: "%.1f", goal: 0.35, get: cpuNotify},
 		{what: "lost NOTIFYs", format: "%.0f", get: func(p *load.Report) float64 { return float64(p.Publish.Lost) }},
 		{what: "stale watchers at the end", format: "%.0f", get: stale},
-	}, r.rated)
+	}, r.rated[i])
 }
 
 func (r *results) atFull() []row {
@@ -116,10 +116,10 @@ const (
 
 // write prints the tables, puts them into the document, and draws the chart.
 func (r *results) write() error {
-	rate, full := r.atRate(), r.atFull()
-	text := r.markdown(rate, full)
+	full := r.atFull()
+	text := r.markdown(full)
 	fmt.Println(text)
-	if err := os.WriteFile(r.options.chart, []byte(chart([]row{full[0], full[1], full[3], rate[0]})), 0o644); err != nil {
+	if err := os.WriteFile(r.options.chart, []byte(chart([]row{full[0], full[1], full[3], r.atRate(len(rates) - 1)[0]})), 0o644); err != nil {
 		return err
 	}
 	doc, err := os.ReadFile(r.options.doc)
@@ -134,21 +134,23 @@ func (r *results) write() error {
 	return os.WriteFile(r.options.doc, []byte(before+beginMark+"\n\n"+text+"\n"+endMark+after), 0o644)
 }
 
-func (r *results) markdown(rate, full []row) string {
+func (r *results) markdown(full []row) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Measured %s on %s.\n%s; %s.\n\n", time.Now().UTC().Format(time.DateOnly), r.machine, r.versions[0], r.versions[1])
 	fmt.Fprintf(&b, "%d presentities with %d watchers each, documents of %d bytes, UDP on loopback. Medians\nof %d runs each, in turn, with least and most; ratios are of neighbouring runs.\n\n",
-		presentities, watchers, bodySize, len(r.rated[0]))
+		presentities, watchers, bodySize, len(r.flat[0]))
 	fmt.Fprintf(&b, "As fast as each answers, %d PUBLISHes outstanding:\n\n", window)
 	table(&b, full)
-	fmt.Fprintf(&b, "\nAt an equal rate of %.0f PUBLISHes a second:\n\n", r.options.rate)
-	table(&b, rate)
+	for i, rate := range rates {
+		fmt.Fprintf(&b, "\nAt an equal rate of %.0f PUBLISHes a second:\n\n", rate)
+		table(&b, r.atRate(i))
+	}
 	if r.many != nil {
 		s := r.many.Subscribe
 		fmt.Fprintf(&b, "\n%d subscriptions: %d MB before, %d MB after, %d MB at the peak; %d bytes a subscription (goals: under 1000 MB; at most 3000 bytes).\n",
 			s.Accepted, s.RSSBefore/1e6, s.RSSAfter/1e6, r.many.PeakRSSBytes/1e6, s.BytesPerSubscription)
 	}
-	b.WriteString("\nWhere the microseconds of a NOTIFY go, from a CPU profile of one run (its share of\nPUBLISH, composition, sync and answers included):\n\n| Where | µs |\n|---|---|\n")
+	b.WriteString("\nWhere the microseconds of a NOTIFY go, from a CPU profile of one run as fast as\nit answers (its share of PUBLISH, composition, sync and answers included):\n\n| Where | µs |\n|---|---|\n")
 	total := 0.0
 	for _, s := range r.profile {
 		fmt.Fprintf(&b, "| %s | %.2f |\n", s.what, s.micros)

@@ -146,7 +146,7 @@ const (
 	quietAfter = 5 * time.Millisecond
 	// fewDatagrams are too few to be worth a waking; with more at a time there is
 	// load enough to wait for the next at once.
-	fewDatagrams = 16
+	fewDatagrams = 4
 )
 
 // pause waits for the next datagram.
