@@ -19,8 +19,7 @@ type share struct {
 	micros float64 // of one NOTIFY
 }
 
-// places assigns a sample to the first entry with a function on its stack, the
-// innermost function first for the kernel's work.
+// places are the parts of the program, by parts of function names.
 var places = []struct {
 	what string
 	on   []string // parts of function names, any of them
@@ -78,17 +77,29 @@ func profiled(ctx context.Context, t *tacit, o options) ([]share, error) {
 	return list, nil
 }
 
+// place finds the innermost frame that belongs to one of the places. The
+// runtime works for whoever called it, and for itself only where nobody did.
 func place(s *profile.Sample) int {
-	for i, p := range places {
-		for _, loc := range s.Location {
-			for _, line := range loc.Line {
+	const runtime = "runtime."
+	own := len(places)
+	for _, loc := range s.Location { // innermost first
+		for _, line := range loc.Line {
+			if line.Function == nil {
+				continue
+			}
+			for i, p := range places {
 				for _, part := range p.on {
-					if line.Function != nil && strings.Contains(line.Function.Name, part) {
-						return i
+					if !strings.Contains(line.Function.Name, part) {
+						continue
 					}
+					if part == runtime {
+						own = min(own, i)
+						continue
+					}
+					return i
 				}
 			}
 		}
 	}
-	return len(places)
+	return own
 }
