@@ -269,6 +269,19 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+func TestFetchAnswersBeforeItReturns(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, nil)
+	for range 50 { // who fetches once closes at once
+		c := f.dial(Config{Transport: "tcp"})
+		if _, err := c.Fetch(t.Context(), "sip:bob@example.com"); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Close()
+		f.answer()
+	}
+}
+
 func TestSlowReaderLosesTheOldest(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, nil)

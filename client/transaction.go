@@ -192,18 +192,30 @@ func (c *Client) receive(l *link, raw string, from netip.AddrPort) {
 	if m.Method == sip.MethodAck {
 		return
 	}
-	reply := c.answer(m)
+	// The answer goes first: whoever reads the notification may close at once,
+	// and the server would repeat it to nobody.
+	reply, deliver := c.answer(m)
 	reply.Source = from
 	if err := l.write(sip.AppendResponse(nil, m, reply), responseAddr(m, from)); err != nil {
 		c.log.Debug("answer not sent", "method", m.Method, "err", err)
 	}
+	if deliver != nil {
+		deliver()
+	}
 }
 
-// answer handles a request from the server.
-func (c *Client) answer(m *sip.Message) sip.Reply {
-	switch m.Method {
-	case sip.MethodNotify:
+// answer handles a request from the server; what it returns besides, if not
+// nil, is to be done once the answer is sent.
+func (c *Client) answer(m *sip.Message) (sip.Reply, func()) {
+	if m.Method == sip.MethodNotify {
 		return c.notified(m)
+	}
+	return c.refuse(m), nil
+}
+
+// refuse answers what is no NOTIFY.
+func (c *Client) refuse(m *sip.Message) sip.Reply {
+	switch m.Method {
 	case sip.MethodOptions:
 		return sip.Reply{Status: 200, ToTag: newTag(), Headers: []sip.Header{
 			{ID: sip.HeaderAllow, Value: "NOTIFY, OPTIONS"}, {ID: sip.HeaderAccept, Value: PIDFType},

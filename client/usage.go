@@ -205,18 +205,21 @@ func (u *usage) deadlines() (refresh, last time.Time, lost <-chan struct{}) {
 	return u.refreshAt, last, lost
 }
 
-// notified handles a NOTIFY.
-func (c *Client) notified(m *sip.Message) sip.Reply {
+// notified handles a NOTIFY: its answer, and what delivers it.
+func (c *Client) notified(m *sip.Message) (sip.Reply, func()) {
 	c.mu.Lock()
 	u := c.usages[m.CallID]
 	c.mu.Unlock()
 	// RFC 6665, 4.1.3: 481 where there is no such subscription.
 	if u == nil || m.To.Tag() != u.tag {
-		return sip.Reply{Status: 481, ToTag: newTag()}
+		return sip.Reply{Status: 481, ToTag: newTag()}, nil
 	}
 	n, fault := readNotification(m)
 	status, fresh := u.take(m, &n, fault)
-	if fresh {
+	if !fresh {
+		return sip.Reply{Status: status}, nil
+	}
+	return sip.Reply{Status: status}, func() {
 		u.s.deliver(n)
 		if n.State == StateTerminated {
 			u.end(terminated(n))
@@ -226,7 +229,6 @@ func (c *Client) notified(m *sip.Message) sip.Reply {
 		}
 		u.s.kick()
 	}
-	return sip.Reply{Status: status}
 }
 
 // readNotification reads what a reader of notifications needs; fault is the
