@@ -116,7 +116,7 @@ func (e endpoint) targets(ctx context.Context) ([]netip.AddrPort, error) {
 		}
 	}
 	if len(addrs) == 0 {
-		return nil, fmt.Errorf("%w: cannot find the address of %s: %w", ErrConnection, e.host, failed)
+		return nil, fmt.Errorf("%w: cannot find the address of %s (name the server, if DNS does not): %w", ErrConnection, e.host, failed)
 	}
 	return addrs, nil
 }

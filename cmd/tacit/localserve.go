@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime/pprof"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -65,6 +66,9 @@ func (c *localserveCmd) Run(e *env) error {
 		return errors.Join(err, stop(s))
 	}
 	if err := s.Start(e.ctx); err != nil {
+		if errors.Is(err, syscall.EADDRINUSE) {
+			err = fmt.Errorf("%w; stop what has that port, or choose another with --sip, --sips, --ws, --wss, --http or --https", err)
+		}
 		return errors.Join(err, stop(s))
 	}
 	if err := finish(); err != nil {
