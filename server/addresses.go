@@ -148,5 +148,6 @@ func (a *addresses) Contact(f sip.Flow, sips bool) string {
 	return a.find(f).contact
 }
 
-// MayDial reports whether f's remote address is a configured peer.
-func (a *addresses) MayDial(f sip.Flow) bool { return a.dials(f.Remote.Addr()) }
+// MayDial reports whether f's remote address is a configured peer. A stopped
+// server (Offline) calls nobody.
+func (a *addresses) MayDial(f sip.Flow) bool { return a.dials != nil && a.dials(f.Remote.Addr()) }

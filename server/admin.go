@@ -353,6 +353,11 @@ type Offline struct {
 func OpenOffline(dir string, domains []string) (*Offline, error) {
 	cfg := LocalConfig()
 	cfg.Dir, cfg.Domains = dir, domains
+	if list, err := rememberedAlgorithms(dir); err != nil {
+		return nil, err
+	} else if len(list) > 0 {
+		cfg.Digest.Algorithms = list
+	}
 	return openOffline(cfg)
 }
 

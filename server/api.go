@@ -60,6 +60,7 @@ type Digest struct {
 type Limits struct {
 	MaxMessage       int           // bytes of one SIP message
 	MaxConnections   int           // open stream connections
+	MaxPerAddress    int           // of them from one IPv4 address or IPv6 /64; negative: no limit
 	MaxTransactions  int           // server transactions kept
 	MaxSubscriptions int           // of one watcher to one presentity
 	MaxPublications  int           // of one presentity

@@ -96,12 +96,13 @@ type tlsSection struct {
 type webSection struct {
 	HTTP    string   `toml:"http" doc:"HOST:PORT of metrics (/metrics) and health (/healthz, /readyz) in clear text: keep it on loopback or a network of your own. Empty: closed."`
 	HTTPS   string   `toml:"https" doc:"HOST:PORT of the same over TLS. Empty: closed."`
-	Origins []string `toml:"origins" doc:"Hosts of web pages that may open a WebSocket here (the Origin header). Empty: the domains alone."`
+	Origins []string `toml:"origins" doc:"Hosts of web pages that may open a WebSocket here (the Origin header). Empty: those of the domains and of the host that the page calls."`
 }
 
 type limitsSection struct {
 	MaxMessage       int      `toml:"max_message" doc:"Bytes of one SIP message."`
 	MaxConnections   int      `toml:"max_connections" doc:"Open connections, all listeners together."`
+	MaxPerAddress    int      `toml:"max_per_address" doc:"Open connections from one IPv4 address or IPv6 /64. Raise it where many clients come through one NAT or load balancer."`
 	MaxTransactions  int      `toml:"max_transactions" doc:"Server transactions kept for repeated requests."`
 	MaxSubscriptions int      `toml:"max_subscriptions" doc:"Subscriptions of one watcher to one presentity."`
 	MaxPublications  int      `toml:"max_publications" doc:"Live publications of one presentity."`
@@ -138,6 +139,7 @@ func defaultLimits() limitsSection {
 	return limitsSection{
 		MaxMessage:       sip.DefaultLimits.MaxMessage,
 		MaxConnections:   20_000,                     // about 1 GB with TLS buffers, under usual descriptor limits raised once
+		MaxPerAddress:    1000,                       // an office behind one address
 		MaxTransactions:  1 << 17,                    // 32 s of 4,000 requests a second (RFC 3261, 17.1.2.2: timer J)
 		MaxSubscriptions: 16,                         // a person's devices and their restarts
 		MaxPublications:  32,                         // a person's devices, and those that crashed without removing theirs

@@ -346,7 +346,7 @@ func (c *checker) limits(f *file) {
 
 func (l limitsSection) limits() Limits {
 	return Limits{
-		MaxMessage: l.MaxMessage, MaxConnections: l.MaxConnections, MaxTransactions: l.MaxTransactions,
+		MaxMessage: l.MaxMessage, MaxConnections: l.MaxConnections, MaxPerAddress: l.MaxPerAddress, MaxTransactions: l.MaxTransactions,
 		MaxSubscriptions: l.MaxSubscriptions, MaxPublications: l.MaxPublications,
 		IdleTimeout: time.Duration(l.IdleTimeout), HeaderTimeout: time.Duration(l.HeaderTimeout),
 	}
@@ -378,13 +378,14 @@ func CheckAddress(s string) error {
 // wildcard.
 func CheckAdvertise(s string) error {
 	host := s
-	if h, port, err := net.SplitHostPort(s); err == nil {
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		host = s[1 : len(s)-1]
+	} else if h, port, err := net.SplitHostPort(s); err == nil {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 			return fmt.Errorf("%q has no port from 1 to 65535", s)
 		}
 		host = h
 	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	if a, err := netip.ParseAddr(host); err == nil {
 		if a.IsUnspecified() {
 			return fmt.Errorf("%q is a wildcard, which no peer can call", s)

@@ -7,42 +7,69 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/tacit-presence/tacit/sip"
 )
 
-// domainsName is a file in DIR with one domain a line, the default first: tools
-// that are given DIR alone read it when no server runs.
-const domainsName = "domains"
+// Files in DIR, one name a line: what tools that are given DIR alone must know
+// of the server's configuration when none runs.
+const (
+	domainsName    = "domains"    // the default first
+	algorithmsName = "algorithms" // of digest, preferred first: what a password is kept for
+)
 
 // RememberDomains writes the domains into dir, whole or not at all.
-func RememberDomains(dir string, domains []string) error {
-	if old, err := RememberedDomains(dir); err == nil && strings.Join(old, "\n") == strings.Join(domains, "\n") {
-		return nil
+func RememberDomains(dir string, domains []string) error { return remember(dir, domainsName, domains) }
+
+func rememberAlgorithms(dir string, list []sip.Algorithm) error {
+	names := make([]string, len(list))
+	for i, a := range list {
+		names[i] = string(a)
 	}
-	tmp := filepath.Join(dir, domainsName+".new")
-	if err := os.WriteFile(tmp, []byte(strings.Join(domains, "\n")+"\n"), 0o600); err != nil {
-		return fmt.Errorf("cannot note the domains: %w", err)
-	}
-	return os.Rename(tmp, filepath.Join(dir, domainsName))
+	return remember(dir, algorithmsName, names)
 }
 
-// RememberedDomains reads them; none if no server has run on dir yet.
-func RememberedDomains(dir string) ([]string, error) {
-	data, err := os.ReadFile(filepath.Join(dir, domainsName))
+func remember(dir, name string, lines []string) error {
+	if old, err := remembered(dir, name); err == nil && strings.Join(old, "\n") == strings.Join(lines, "\n") {
+		return nil
+	}
+	tmp := filepath.Join(dir, name+".new")
+	if err := os.WriteFile(tmp, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		return fmt.Errorf("cannot note the %s: %w", name, err)
+	}
+	return os.Rename(tmp, filepath.Join(dir, name))
+}
+
+// remembered reads one of the files; nothing if no server has run on dir yet.
+func remembered(dir, name string) ([]string, error) {
+	data, err := os.ReadFile(filepath.Join(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	return strings.Fields(string(data)), err
+}
+
+// RememberedDomains reads the domains; none if no server has run on dir yet.
+func RememberedDomains(dir string) ([]string, error) {
+	list, err := remembered(dir, domainsName)
 	if err != nil {
 		return nil, err
 	}
-	var domains []string
-	for line := range strings.Lines(string(data)) {
-		name, err := ParseDomain(strings.TrimSpace(line))
-		if err != nil {
+	for i, s := range list {
+		if list[i], err = ParseDomain(s); err != nil {
 			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, domainsName), err)
 		}
-		domains = append(domains, name)
 	}
-	return domains, nil
+	return list, nil
+}
+
+func rememberedAlgorithms(dir string) ([]sip.Algorithm, error) {
+	names, err := remembered(dir, algorithmsName)
+	list := make([]sip.Algorithm, len(names))
+	for i, s := range names {
+		list[i] = sip.Algorithm(s)
+	}
+	return list, err
 }
 
 // OpenOfflineConfig is OpenOffline for a configured server, so that a password

@@ -11,6 +11,8 @@ import (
 // users on loopback, every softphone let in, no waiting. It has no directory
 // and no listeners.
 func LocalConfig() Config {
+	limits := defaultLimits().limits()
+	limits.MaxPerAddress = -1 // on loopback everybody comes from one
 	return Config{
 		Domains:         []string{"example.com"},
 		DefaultDecision: policy.Confirm,
@@ -27,6 +29,6 @@ func LocalConfig() Config {
 			AllowNoQOP:  true, // libpurple answers as RFC 2069 had it
 			NonceLife:   5 * time.Minute,
 		},
-		Limits: defaultLimits().limits(),
+		Limits: limits,
 	}
 }

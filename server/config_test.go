@@ -151,6 +151,7 @@ func TestConfigFaultsSayWhereAndWhat(t *testing.T) {
 		"small messages":     {least + "[limits]\nmax_message = 1000", "is less than the 65535 bytes"},
 		"cert alone":         {least + "[tls]\ncert = \"a.pem\"", "f.toml:8: tls: cert and key go together"},
 		"no such cert":       {least + "[tls]\ncert = \"a.pem\"\nkey = \"a.key\"", "f.toml:9: tls.cert: open a.pem"},
+		"advertise bracket":  {"advertise = \"[::1\"\n" + least, "f.toml:1: advertise: \"[::1\" is no HOST or HOST:PORT"},
 		"advertise":          {"advertise = \"0.0.0.0\"\n" + least, "f.toml:1: advertise: \"0.0.0.0\" is a wildcard"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -209,7 +209,8 @@ func hostOf(a string) string {
 }
 
 // originOK decides on a browser's WebSocket (RFC 7118, 8): pages of a served
-// domain, of this host, or of a configured origin.
+// domain, of this host, or of a configured origin. On loopback the host has
+// several names, and a page that comes from there was put there by its owner.
 func (s *Server) originOK(origin, host string) bool {
 	u, err := url.Parse(origin)
 	if err != nil || u.Host == "" {
@@ -226,7 +227,15 @@ func (s *Server) originOK(origin, host string) bool {
 	if strings.EqualFold(u.Host, host) || strings.EqualFold(u.Hostname(), hostOf(host)) {
 		return true
 	}
+	if isLoopback(u.Hostname()) && isLoopback(hostOf(host)) {
+		return true
+	}
 	return s.users.Serves(u.Hostname())
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
 // webListener is one HTTP listener.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/tacit-presence/tacit/shard"
@@ -15,8 +16,14 @@ var ErrRestart = errors.New("needs a restart")
 
 // Reload applies a changed configuration to the running server without losing a
 // connection: trust, peers, digest, the default decision, the rate floor and the
-// certificate. What it cannot change is named in an error that is ErrRestart.
+// certificate. A digest algorithm can be taken away, but none added. What it cannot change is named in an error that is ErrRestart.
 func (s *Server) Reload(cfg Config) error {
+	algorithms := cfg.Digest.Algorithms
+	for _, a := range algorithms {
+		if !slices.Contains(s.cfg.Digest.Algorithms, a) {
+			cfg.Digest.Algorithms = s.cfg.Digest.Algorithms // nobody's password is at hand for a
+		}
+	}
 	if err := s.authenticate(cfg); err != nil {
 		return err
 	}
@@ -42,6 +49,7 @@ func (s *Server) Reload(cfg Config) error {
 		{"http", s.cfg.HTTP, cfg.HTTP}, {"https", s.cfg.HTTPS, cfg.HTTPS}, {"limits", s.cfg.Limits, cfg.Limits},
 		{"certificate files", s.cfg.CertFile + s.cfg.KeyFile, cfg.CertFile + cfg.KeyFile},
 		{"websocket origins", s.cfg.WSOrigins, cfg.WSOrigins},
+		{"digest.algorithms", cfg.Digest.Algorithms, algorithms},
 	} {
 		if !reflect.DeepEqual(k.old, k.new) {
 			errs = append(errs, fmt.Errorf("%s: %w", k.name, ErrRestart))

@@ -100,6 +100,9 @@ func (s *Server) open(cfg Config, st store.Store) (err error) {
 	if err := RememberDomains(cfg.Dir, cfg.Domains); err != nil {
 		return err
 	}
+	if err := rememberAlgorithms(cfg.Dir, cfg.Digest.Algorithms); err != nil {
+		return err
+	}
 	if s.Core, err = newCore(cfg, st); err != nil {
 		return err
 	}
@@ -122,7 +125,7 @@ func (s *Server) edgeConfig() edge.Config {
 		limits.MaxMessage = l.MaxMessage
 	}
 	return edge.Config{
-		Handler: inward{s}, Limits: limits, MaxConnections: l.MaxConnections,
+		Handler: inward{s}, Limits: limits, MaxConnections: l.MaxConnections, MaxPerAddress: l.MaxPerAddress,
 		IdleTimeout: l.IdleTimeout, HeaderTimeout: l.HeaderTimeout,
 		TLS: s.cert.TLSConfig(), OriginOK: s.originOK, MayDial: s.mayDial,
 		Logger: s.log, Counters: &s.count.edge,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -32,37 +33,50 @@ type operator struct {
 	close   func() error
 }
 
+// file is the configuration file that is meant, or empty if --dir says enough.
+// It may name the folder given to quickstart, which holds the file and has the
+// state in a folder of its own.
+func (p *place) file() (string, error) {
+	if p.Dir != "" {
+		if info, err := os.Stat(p.Dir); err != nil || !info.IsDir() {
+			return "", usage("--dir %s: there is no such directory", p.Dir)
+		}
+		domains, err := server.RememberedDomains(p.Dir)
+		file := filepath.Join(p.Dir, configName)
+		if _, statErr := os.Stat(file); err != nil || len(domains) > 0 || statErr != nil {
+			return "", err
+		}
+		return file, nil
+	}
+	if p.Config != "" {
+		return p.Config, nil
+	}
+	if _, err := os.Stat(configName); errors.Is(err, fs.ErrNotExist) {
+		return "", usage("which server? Give --dir DIR or --config FILE")
+	}
+	return configName, nil
+}
+
 // open finds the server: the running one by its control socket, else the
 // stopped one's store.
 func (p *place) open() (*operator, error) {
+	file, err := p.file()
+	if err != nil {
+		return nil, err
+	}
 	o := &operator{dir: p.Dir}
-	var cfg server.Config
-	if p.Dir == "" {
-		file := p.Config
-		if file == "" {
-			file = configName
-			if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-				return nil, usage("which server? Give --dir DIR or --config FILE")
-			}
-		}
-		var err error
-		if cfg, _, err = server.LoadConfig(file); err != nil {
+	offline := func() (*server.Offline, error) { return server.OpenOffline(o.dir, o.domains) }
+	if file != "" {
+		cfg, _, err := server.LoadConfig(file)
+		if err != nil {
 			return nil, err
 		}
 		o.dir, o.domains = cfg.Dir, cfg.Domains
+		offline = func() (*server.Offline, error) { return server.OpenOfflineConfig(cfg) }
+	} else if o.domains, err = server.RememberedDomains(o.dir); err != nil {
+		return nil, err
 	}
-	if len(o.domains) == 0 {
-		var err error
-		if o.domains, err = server.RememberedDomains(o.dir); err != nil {
-			return nil, err
-		}
-	}
-	if p.Dir != "" {
-		if info, err := os.Stat(p.Dir); err != nil || !info.IsDir() {
-			return nil, usage("--dir %s: there is no such directory", p.Dir)
-		}
-	}
-	err := patiently(func() error {
+	err = patiently(func() error {
 		running, err := server.DialControl(o.dir)
 		if err == nil {
 			o.Admin, o.close = running, running.Close
@@ -71,7 +85,7 @@ func (p *place) open() (*operator, error) {
 		if !errors.Is(err, server.ErrStopped) {
 			return err
 		}
-		stopped, err := p.offline(cfg, o)
+		stopped, err := offline()
 		if err != nil {
 			return err
 		}
@@ -111,13 +125,6 @@ func newServer(cfg server.Config) (s *server.Server, err error) {
 		return err
 	})
 	return s, err
-}
-
-func (p *place) offline(cfg server.Config, o *operator) (*server.Offline, error) {
-	if p.Dir == "" {
-		return server.OpenOfflineConfig(cfg)
-	}
-	return server.OpenOffline(o.dir, o.domains)
 }
 
 // domain is the default one, or empty.

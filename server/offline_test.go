@@ -1,0 +1,152 @@
+package server
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tacit-presence/tacit/client"
+	"github.com/tacit-presence/tacit/policy"
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/sip"
+)
+
+const (
+	alice = presence.AOR("sip:alice@example.com")
+	bob   = presence.AOR("sip:bob@example.com")
+)
+
+// localServer runs one on loopback, with alice and bob.
+func localServer(t *testing.T, cfg Config) *Server {
+	t.Helper()
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Shutdown(t.Context()) })
+	if err := s.PutUsers([]NewUser{{Name: "alice", Password: "a"}, {Name: "bob", Password: "b"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// watching leaves a subscription of bob's whose connection is his client's.
+func watching(t *testing.T, s *Server) *client.Client {
+	t.Helper()
+	c, err := client.Dial(t.Context(), client.Config{
+		Server: s.Addresses()[0].Address, Transport: "tcp", User: string(bob), Password: "b", Timeout: 10 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Subscribe(t.Context(), string(alice), client.SubscribeOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func tcpConfig(dir string) Config {
+	cfg := LocalConfig()
+	cfg.Dir, cfg.Listen = dir, []Listener{{Transport: sip.TransportTCP, Address: "127.0.0.1:0"}}
+	return cfg
+}
+
+// A stopped server's subscriptions have no connection; what they name is not
+// called, whatever an operator does.
+func TestOfflineWithSubscriptionsOfLostConnections(t *testing.T) {
+	t.Parallel()
+	cfg := tcpConfig(t.TempDir())
+	cfg.Trust = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	s := localServer(t, cfg)
+	c := watching(t, s)
+	defer c.Close()
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	o, err := OpenOffline(cfg.Dir, cfg.Domains)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	if list, err := o.Subs(""); err != nil || len(list) != 1 || list[0].Flow != "gone" {
+		t.Errorf("got %+v, %v", list, err)
+	}
+	if list, err := o.Pending(alice); err != nil || len(list) != 1 {
+		t.Errorf("got %+v, %v", list, err)
+	}
+	if err := o.SetRule(alice, bob, policy.Block); err != nil {
+		t.Error(err)
+	}
+	if err := o.RemoveUser("bob"); err != nil {
+		t.Error(err)
+	}
+	if list, err := o.Subs(""); err != nil || len(list) != 0 {
+		t.Errorf("after removal: %+v, %v", list, err)
+	}
+}
+
+func TestOfflinePasswordsAreKeptForTheConfiguredAlgorithms(t *testing.T) {
+	t.Parallel()
+	cfg := tcpConfig(t.TempDir())
+	cfg.Digest.Algorithms = []sip.Algorithm{sip.AlgorithmSHA256}
+	if err := localServer(t, cfg).Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o, err := OpenOffline(cfg.Dir, cfg.Domains)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	if got := o.core.cfg.Digest.Algorithms; !slices.Equal(got, cfg.Digest.Algorithms) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestReloadTakesAlgorithmsAwayAndAddsNone(t *testing.T) {
+	t.Parallel()
+	cfg := tcpConfig(t.TempDir())
+	cfg.Digest.Algorithms, cfg.Digest.ByUserAgent = []sip.Algorithm{sip.AlgorithmSHA256, sip.AlgorithmMD5}, nil
+	s := localServer(t, cfg)
+	for _, step := range []struct {
+		want    []sip.Algorithm
+		restart bool
+	}{
+		{[]sip.Algorithm{sip.AlgorithmSHA256}, false},
+		{[]sip.Algorithm{sip.AlgorithmSHA256, sip.AlgorithmSHA512256}, true},
+	} {
+		cfg.Digest.Algorithms = step.want
+		if err := s.Reload(cfg); errors.Is(err, ErrRestart) != step.restart {
+			t.Errorf("%q: got %v", step.want, err)
+		}
+		watching(t, s).Close()
+	}
+}
+
+func TestOrigins(t *testing.T) {
+	t.Parallel()
+	s := localServer(t, tcpConfig(t.TempDir()))
+	for _, c := range []struct {
+		origin, host string
+		want         bool
+	}{
+		{"https://example.com", "sip.example.com", true},
+		{"https://sip.example.com:8443", "sip.example.com", true},
+		{"https://example.net", "sip.example.com", false},
+		{"null", "sip.example.com", false},
+		{"http://localhost:3000", "127.0.0.1:8080", true},
+		{"http://[::1]", "localhost:8080", true},
+		{"http://localhost", "sip.example.com", false},
+		{"http://example.net", "127.0.0.1:8080", false},
+		{"http://localhost.example.net", "127.0.0.1:8080", false},
+	} {
+		if got := s.originOK(c.origin, c.host); got != c.want {
+			t.Errorf("%s at %s: %t", c.origin, c.host, got)
+		}
+	}
+}
