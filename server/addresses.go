@@ -49,6 +49,15 @@ func publicAddress(local netip.AddrPort, advertise string, isMain bool) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
+// PublicAddress is the HOST:PORT by which others reach a bound listener.
+func PublicAddress(l Listener, advertise string) string {
+	local, err := netip.ParseAddrPort(l.Address)
+	if err != nil {
+		return l.Address
+	}
+	return publicAddress(local, advertise, l.Transport == sip.TransportUDP || l.Transport == sip.TransportTCP)
+}
+
 // machineAddress is this machine's first address that others can reach, or
 // loopback when it has none.
 func machineAddress(v4 bool) netip.Addr {

@@ -177,20 +177,30 @@ func (s *Server) certificates() (err error) {
 		return nil
 	}
 	names := certs.Names{Domains: s.cfg.Domains}
-	for _, a := range append([]string{s.cfg.Advertise, s.cfg.HTTPS}, listenHosts(s.cfg.Listen)...) {
+	for _, a := range [...]string{s.cfg.Advertise, s.cfg.HTTPS} {
 		if host := hostOf(a); host != "" {
 			names.Hosts = append(names.Hosts, host)
 		}
 	}
+	names.Hosts = append(names.Hosts, listenHosts(s.cfg.Listen)...)
 	if s.cert, err = certs.Local(s.cfg.Dir, names, time.Now()); err != nil {
 		return fmt.Errorf("cannot make a certificate in %s: %w", s.cfg.Dir, err)
 	}
 	return nil
 }
 
+// listenHosts are the hosts by which the listeners are called; for a wildcard
+// this machine's own address.
 func listenHosts(list []Listener) (hosts []string) {
 	for _, l := range list {
-		hosts = append(hosts, l.Address)
+		host := hostOf(l.Address)
+		if host == "" {
+			h, _, _ := net.SplitHostPort(l.Address)
+			host = machineAddress(h == "0.0.0.0").String()
+		}
+		if !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
 	}
 	return hosts
 }

@@ -63,3 +63,12 @@ func splitUser(s string) (name, domain string, err error) {
 	}
 	return name, domain, nil
 }
+
+// nameIn is the user name of NAME or NAME@DOMAIN where there is one domain.
+func nameIn(s, domain string) (string, error) {
+	name, of, err := splitUser(s)
+	if err == nil && of != "" && of != domain {
+		return "", usage("%s is of another domain than %s", s, domain)
+	}
+	return name, err
+}

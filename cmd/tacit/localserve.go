@@ -195,6 +195,10 @@ func (c *localserveCmd) users(domain string) ([]server.NewUser, error) {
 		if !ok || name == "" || password == "" {
 			return nil, usage("--user %q is not NAME:PASSWORD", name)
 		}
+		name, err := nameIn(name, domain)
+		if err != nil {
+			return nil, usage("--user: %v", err)
+		}
 		if seen[name] {
 			return nil, usage("--user %s is there twice", name)
 		}
@@ -316,19 +320,10 @@ func guide(w io.Writer, cfg server.Config, addresses []server.Listener, accounts
 // proxyAddress is what a softphone on this or another machine can call.
 func proxyAddress(cfg server.Config, l server.Listener) string {
 	own, port, _ := net.SplitHostPort(l.Address)
-	host, advertised, err := net.SplitHostPort(cfg.Advertise)
-	switch {
-	case cfg.Advertise == "" && own == "127.0.0.1" && (l.Transport == sip.TransportTLS || l.Transport == sip.TransportWSS):
+	if cfg.Advertise == "" && own == "127.0.0.1" && (l.Transport == sip.TransportTLS || l.Transport == sip.TransportWSS) {
 		return net.JoinHostPort("localhost", port) // linphone finds only names in a certificate
-	case cfg.Advertise == "":
-		return l.Address
-	case err != nil:
-		return net.JoinHostPort(strings.Trim(cfg.Advertise, "[]"), port)
-	case l.Transport == sip.TransportUDP || l.Transport == sip.TransportTCP:
-		return net.JoinHostPort(host, advertised)
-	default:
-		return net.JoinHostPort(host, port)
 	}
+	return server.PublicAddress(l, cfg.Advertise)
 }
 
 // stoppable is what stop needs of a server.

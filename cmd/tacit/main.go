@@ -49,8 +49,9 @@ type cli struct {
 	Watch   watchCmd   `cmd:"" group:"client" help:"Watch presence on any server."`
 	Load    loadCmd    `cmd:"" group:"client" help:"Put load on any presence server of yours and measure it."`
 
-	Version versionCmd `cmd:"" help:"Print the version."`
-	Docs    docsCmd    `cmd:"" hidden:"" help:"Print the generated documents of docs/."`
+	Version     versionCmd       `cmd:"" help:"Print the version."`
+	VersionFlag kong.VersionFlag `name:"version" hidden:"" help:"Print the version."`
+	Docs        docsCmd          `cmd:"" hidden:"" help:"Print the generated documents of docs/."`
 }
 
 // env is what a subcommand may touch of the outside.
@@ -103,7 +104,7 @@ func run(args []string) int {
 }
 
 func newParser(exit func(int)) (*kong.Kong, error) {
-	return kong.New(&cli{}, kong.Name("tacit"),
+	return kong.New(&cli{}, kong.Name("tacit"), kong.Vars{"version": "tacit " + server.Version},
 		kong.Description("A SIP presence server (RFC 3856, 3903, 6665) that tells each watcher only what it may know.\n\n"+exitCodes),
 		kong.Exit(exit),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),

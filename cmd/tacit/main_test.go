@@ -57,12 +57,13 @@ func TestAddresses(t *testing.T) {
 
 func TestUsersFile(t *testing.T) {
 	t.Parallel()
-	list, err := readUsers(strings.NewReader(`# name,password,addresses
+	list, err := readUsers(strings.NewReader(byteOrderMark+`# name,password,addresses
 alice,secret
 
 bob,"a,b:c",sip:bob@example.com, pres:robert@Example.com
 # carol,gone
 dave, x y ,d
+erin@Example.com,e
 `), "users.csv", "example.com")
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +72,7 @@ dave, x y ,d
 		{Name: "alice", Password: "secret"},
 		{Name: "bob", Password: "a,b:c", AORs: []presence.AOR{"sip:bob@example.com", "sip:robert@example.com"}},
 		{Name: "dave", Password: "x y ", AORs: []presence.AOR{"sip:dave@example.com", "sip:d@example.com"}},
+		{Name: "erin", Password: "e"},
 	}
 	equal := func(a, b server.NewUser) bool {
 		return a.Name == b.Name && a.Password == b.Password && slices.Equal(a.AORs, b.AORs)
@@ -86,6 +88,7 @@ func TestUsersFileFaults(t *testing.T) {
 		"alice,a\nbob":           "u:2: a line is name,password[,AOR...]",
 		"\n\n,secret":            "u:3: the name is empty",
 		"alice,":                 "u:1: the password of alice is empty",
+		"alice@example.net,a":    "u:1: alice@example.net is of another domain than example.com",
 		"alice,a\n#\nalice,b":    "u:3: alice is on line 1 already",
 		"alice,a,sip:a b@c":      `u:1: "sip:a b@c" is no address`,
 		"alice,\"a":              "u:1: ",

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 
 	"github.com/tacit-presence/tacit/server"
 )
@@ -124,11 +125,15 @@ type configCmd struct {
 }
 
 type configCheckCmd struct {
-	Config string `placeholder:"FILE" default:"tacit.toml" help:"The configuration file."`
+	Config string `placeholder:"FILE" xor:"place" help:"The configuration file."`
+	Dir    string `placeholder:"DIR" xor:"place" help:"The folder that holds tacit.toml. Without either, the working directory."`
 }
 
 // Run checks the file.
 func (c *configCheckCmd) Run(e *env) error {
+	if c.Config == "" {
+		c.Config = filepath.Join(c.Dir, configName)
+	}
 	_, warnings, err := server.LoadConfig(c.Config)
 	if err != nil {
 		return err
@@ -140,7 +145,11 @@ func (c *configCheckCmd) Run(e *env) error {
 	return err
 }
 
-type configDescribeCmd struct{}
+// configDescribeCmd takes the flags of the others, though all servers have the
+// same keys: so that a script need not tell it apart.
+type configDescribeCmd struct {
+	place `hidden:""`
+}
 
 // Run describes the file.
 func (configDescribeCmd) Run(e *env) error { return server.DescribeConfig(e.stdout) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -11,11 +12,18 @@ import (
 	"github.com/tacit-presence/tacit/server"
 )
 
+// byteOrderMark is how some editors and spreadsheets begin a file.
+const byteOrderMark = "\ufeff"
+
 // readUsers reads a users file: name,password[,AOR...] a line, as CSV; empty
 // lines and those that begin with # are passed over. The AORs are aliases of
 // sip:name@domain. One without a domain is of that domain too.
 func readUsers(r io.Reader, file, domain string) ([]server.NewUser, error) {
-	in := csv.NewReader(r)
+	text := bufio.NewReader(r)
+	if mark, err := text.Peek(len(byteOrderMark)); err == nil && string(mark) == byteOrderMark {
+		_, _ = text.Discard(len(byteOrderMark)) // just peeked at
+	}
+	in := csv.NewReader(text)
 	in.Comment = '#'
 	in.FieldsPerRecord = -1
 	in.TrimLeadingSpace = true
@@ -56,6 +64,10 @@ func readUser(fields []string, domain string) (server.NewUser, error) {
 	}
 	if u.Password == "" {
 		return u, fmt.Errorf("the password of %s is empty", u.Name)
+	}
+	var err error
+	if u.Name, err = nameIn(u.Name, domain); err != nil {
+		return u, err
 	}
 	for _, s := range fields[2:] {
 		if s = strings.TrimSpace(s); s == "" {
