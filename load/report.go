@@ -312,7 +312,11 @@ func (r *Report) WriteText(w io.Writer) error {
 		row("PUBLISH to answer", "%s", p.Answer)
 		if r.Subscribe != nil {
 			row("PUBLISH to NOTIFY", "%s", p.Latency)
-			row("at the end", "%d watchers stale, %d of %d NOTIFYs lost", p.Stale, p.Lost, p.Expected)
+			how := ""
+			if p.Lost > 0 && p.Stale == 0 {
+				how = ", or left out by a server that sends the newest state alone (--coalescing)"
+			}
+			row("at the end", "%d watchers stale, %d of %d NOTIFYs lost%s", p.Stale, p.Lost, p.Expected, how)
 		}
 		if p.Skipped > 0 {
 			row("", "%d PUBLISHes not sent: every presentity was waiting for its answer", p.Skipped)
