@@ -78,14 +78,14 @@ func (m *Message) reset() {
 	m.From, m.To = NameAddr{}, NameAddr{}
 }
 
-// Answerable reports whether a failed Parse left top Via, From, To, Call-ID and
-// CSeq of a request in m, so that AppendResponse can refuse it. A From or To
-// that could not be read then has an empty URI and its text in RawURI; a CSeq
-// number out of range is cut. Responses and ACK are never answered.
+// Answerable reports whether a failed Parse left a request and its top Via in m,
+// so that AppendResponse can refuse it, with those of From, To, Call-ID and CSeq
+// that are there (RFC 4475, 3.3.1: a request without them ideally gets 400). A
+// From or To that could not be read then has an empty URI and its text in
+// RawURI; a CSeq number out of range is cut. Responses and ACK are never
+// answered.
 func (m *Message) Answerable() bool {
-	return m.IsRequest() && m.Method != MethodAck && m.CSeq.Method != MethodAck &&
-		m.TopVia.Host != "" && m.From.RawURI != "" && m.To.RawURI != "" &&
-		m.CallID != "" && m.CSeq.Method != ""
+	return m.IsRequest() && m.Method != MethodAck && m.CSeq.Method != MethodAck && m.TopVia.Host != ""
 }
 
 // parser is the state of one Parse.

@@ -279,11 +279,9 @@ func TestParseHeaders(t *testing.T) {
 		{"X-Th\xc3\xa9ng: 1", 400},
 		{"User-Agent: Any (thing) [goes: here]", 0},
 	} {
-		// All but Call-ID and CSeq leave enough for an answer.
+		// All but Via leave enough for an answer.
 		name, _, _ := strings.Cut(c.line, ":")
-		answerable := !strings.HasPrefix(c.line, "Call-ID: \t") && (name != "CSeq" ||
-			strings.Contains(c.line, "9999") || strings.Contains(c.line, "2147483648") ||
-			strings.Contains(c.line, "options"))
+		answerable := true
 		var m Message
 		if _ = m.Parse(with(c.line), DefaultLimits); name == "Via" {
 			answerable = m.TopVia.Host != ""
@@ -317,7 +315,7 @@ func TestParseRepeated(t *testing.T) {
 func TestParseMissing(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"Via", "From", "To", "Call-ID", "CSeq"} {
-		wantParse(t, without(name), 400, false)
+		wantParse(t, without(name), 400, name != "Via")
 	}
 	wantParse(t, without("Max-Forwards"), 0, true)
 	wantParse(t, without("Content-Length"), 0, true)
