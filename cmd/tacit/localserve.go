@@ -261,6 +261,14 @@ func provision(s *server.Server, cfg server.Config, given []server.NewUser) (acc
 // login is one line of the guide.
 type login struct{ name, address, password string }
 
+// secret is the password where it is shown at all.
+func (l login) secret() string {
+	if strings.HasPrefix(l.password, "(") {
+		return "..."
+	}
+	return l.password
+}
+
 // address is the first of a user's, with scheme.
 func address(aors []presence.AOR, name, domain string) string {
 	if len(aors) > 0 {
@@ -309,8 +317,8 @@ func guide(w io.Writer, cfg server.Config, addresses []server.Listener, accounts
 		if t := addresses[0].Transport; t == sip.TransportTLS || t == sip.TransportWSS {
 			via += " --ca " + ca
 		}
-		fmt.Fprintf(&b, "\nOr try it from two terminals:\n  TACIT_PASSWORD=... tacit watch %s --user %s %s\n  TACIT_PASSWORD=... tacit publish --note 'at my desk' --user %s %s\n",
-			accounts[0].address, accounts[1].address, via, accounts[0].address, via)
+		fmt.Fprintf(&b, "\nOr try it from two terminals:\n  TACIT_PASSWORD=%s tacit watch %s --user %s %s\n  TACIT_PASSWORD=%s tacit publish --note 'at my desk' --user %s %s\n",
+			accounts[1].secret(), accounts[0].address, accounts[1].address, via, accounts[0].secret(), accounts[0].address, via)
 	}
 	fmt.Fprintf(&b, "\nDecide who sees what:\n  tacit rules allow sip:PRESENTITY sip:WATCHER --dir %s\n\n", cfg.Dir)
 	_, err := io.WriteString(w, b.String())
