@@ -75,6 +75,9 @@ func hint(method sip.Method, m *sip.Message) string {
 	}
 	switch m.Status {
 	case 400:
+		if w := get(sip.HeaderWarning); w != "" {
+			return "the server warns: " + w
+		}
 		return "the server finds the request malformed"
 	case 403:
 		if method == sip.MethodSubscribe {

@@ -197,3 +197,16 @@ func TestNoAnswer(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestRefusedDocumentSaysWhy(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, func(m *sip.Message, p *peer) (sip.Reply, bool) {
+		return sip.Reply{Status: 400, Reason: "Bad Presence Document", ToTag: "f", Headers: []sip.Header{
+			{ID: sip.HeaderWarning, Value: `399 h "two roots"`},
+		}}, m.Method == sip.MethodPublish
+	})
+	_, err := f.dial(Config{}).Publish(t.Context(), "<a/>", PIDFType, time.Minute)
+	if err == nil || !strings.HasSuffix(err.Error(), `400 Bad Presence Document: the server warns: 399 h "two roots"`) {
+		t.Errorf("got %v", err)
+	}
+}
