@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"sync"
@@ -15,6 +16,9 @@ import (
 
 // keepBuffer is the largest write buffer that is kept for re-use.
 const keepBuffer = 64 << 10
+
+// statusLine begins every answer.
+var statusLine = []byte("SIP/2.0 ")
 
 // writeBuffers recycles write buffers: a connection has one only while it has
 // something to write.
@@ -57,6 +61,7 @@ type state uint8
 const (
 	dialling state = iota // queues, is not there yet
 	open
+	ending   // the peer has ended its side: takes answers alone
 	draining // writes what is queued, takes no more
 	closed
 )
@@ -67,6 +72,8 @@ type conn struct {
 	e    *Edge
 	flow sip.Flow // Local is set before the first Receive; the rest never changes
 	name string   // whom a dialled TLS peer's certificate names
+	// lingers: opened by the peer, who may end its side and still read.
+	lingers bool
 
 	raw net.Conn        // the TCP connection, for closing at once
 	nc  net.Conn        // raw, or TLS over it; nil for WebSocket
@@ -90,7 +97,7 @@ type conn struct {
 func (c *conn) send(msg []byte, from sip.Flow) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state >= draining {
+	if c.state >= draining || c.state == ending && !bytes.HasPrefix(msg, statusLine) {
 		return ErrFlowGone
 	}
 	if c.state == dialling && c.repeated(msg) {

@@ -64,7 +64,7 @@ func (e *Edge) sendPeer(p peer, from sip.Flow, msg []byte, timeout time.Duration
 	c := &conn{e: e, name: p.name, state: dialling, flow: sip.Flow{
 		Transport: p.transport, Remote: p.remote, Conn: e.nextConn.Add(1)}}
 	e.mu.Lock()
-	if other := e.peers[p]; other.life() < draining { // somebody was faster
+	if other := e.peers[p]; other.life() < ending { // somebody was faster
 		e.mu.Unlock()
 		e.admission.leave(p.remote.Addr())
 		return other.send(msg, from)

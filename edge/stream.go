@@ -17,6 +17,8 @@ const (
 	bufferPatience = 2 * time.Second
 	// lingerTime and lingerBytes bound what is still read and thrown away after
 	// a framing error, so that the peer reads our answer before a reset.
+	// lingerTime is also how long a peer that has ended its side of the
+	// connection, and no more, is given its answers.
 	lingerTime  = time.Second
 	lingerBytes = 1 << 20
 	// pingPause tells the two halves of a ping, sent together, from two single
@@ -65,7 +67,7 @@ func (e *Edge) serveAccepted(raw net.Conn, t sip.Transport) {
 		}
 		nc = tc
 	}
-	c := &conn{e: e, raw: raw, nc: nc, state: open, flow: sip.Flow{
+	c := &conn{e: e, raw: raw, nc: nc, state: open, lingers: true, flow: sip.Flow{
 		Transport: t, Local: addrPort(raw.LocalAddr()), Remote: remote, Conn: e.nextConn.Add(1)}}
 	if e.remember(c) {
 		c.read()
@@ -87,6 +89,9 @@ func (c *conn) read() {
 		now := time.Now()
 		switch {
 		case err == nil:
+		case err == io.EOF:
+			c.halfClosed()
+			return
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return
 		case f.empty() && c.patience(now) > 0:
@@ -98,6 +103,24 @@ func (c *conn) read() {
 			c.e.cfg.Counters.HeaderTimeouts.Add(1)
 			return
 		}
+	}
+}
+
+// halfClosed lets the answers to the last requests go out, by the connection as
+// long as that is open (RFC 3261, 18.2.2): an end of the peer's side does not
+// tell whether it still reads. Whatever else was to go this way is told at once.
+func (c *conn) halfClosed() {
+	left := lingerTime - time.Since(time.Unix(0, c.active.Load()))
+	if !c.lingers || left <= 0 {
+		return
+	}
+	c.mu.Lock()
+	c.state = max(c.state, ending)
+	c.mu.Unlock()
+	c.e.tellClosed(c.flow)
+	select {
+	case <-time.After(left):
+	case <-c.e.ctx.Done():
 	}
 }
 

@@ -77,7 +77,7 @@ func TestStream(t *testing.T) {
 			if got := await(t, "closing", h.closings); got != flow {
 				t.Errorf("closed %v, want %v", got, flow)
 			}
-			if err := e.Send(flow, []byte(okReply), Options{}); !errors.Is(err, ErrFlowGone) {
+			if err := e.Send(flow, []byte(request(4, "TCP", "")), Options{}); !errors.Is(err, ErrFlowGone) {
 				t.Errorf("Send after close: %v", err)
 			}
 			eventually(t, "connection forgotten", func() bool { return !e.Alive(flow) && e.Connections() == 0 })
@@ -88,6 +88,35 @@ func TestStream(t *testing.T) {
 				t.Error("other peer's flow is alive")
 			}
 		})
+	}
+}
+
+// RFC 3261, 18.2.2: an answer goes by the connection as long as that is open.
+func TestHalfClosedPeerIsAnswered(t *testing.T) {
+	t.Parallel()
+	h := newRecorder()
+	e := newEdge(t, Config{Handler: h})
+	c := connect(t, e, sip.TransportTCP, nil)
+	write(t, c, request(1, "TCP", ""))
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	flow := await(t, "request", h.arrivals).flow
+	if got := await(t, "closing", h.closings); got != flow || e.Alive(flow) {
+		t.Errorf("closed %v, alive %t", got, e.Alive(flow))
+	}
+	if err := e.Send(flow, []byte(request(2, "TCP", "")), Options{}); !errors.Is(err, ErrFlowGone) {
+		t.Errorf("a request: %v", err)
+	}
+	if err := e.Send(flow, []byte(okReply), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(c); err != nil || string(got) != okReply {
+		t.Errorf("got %q, %v", got, err)
+	}
+	eventually(t, "connection forgotten", func() bool { return e.Connections() == 0 })
+	if err := e.Send(flow, []byte(okReply), Options{}); !errors.Is(err, ErrFlowGone) {
+		t.Errorf("after all: %v", err)
 	}
 }
 
