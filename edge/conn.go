@@ -74,6 +74,8 @@ type conn struct {
 	name string   // whom a dialled TLS peer's certificate names
 	// lingers: opened by the peer, who may end its side and still read.
 	lingers bool
+	// owed is the requests that came, less the answers that went.
+	owed atomic.Int32
 
 	raw net.Conn        // the TCP connection, for closing at once
 	nc  net.Conn        // raw, or TLS over it; nil for WebSocket
@@ -95,9 +97,10 @@ type conn struct {
 // send queues msg. from is the flow it was to go by, of use only while the
 // connection is being dialled.
 func (c *conn) send(msg []byte, from sip.Flow) error {
+	isAnswer := bytes.HasPrefix(msg, statusLine)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state >= draining || c.state == ending && !bytes.HasPrefix(msg, statusLine) {
+	if c.state >= draining || c.state == ending && !isAnswer {
 		return ErrFlowGone
 	}
 	if c.state == dialling && c.repeated(msg) {
@@ -109,6 +112,9 @@ func (c *conn) send(msg []byte, from sip.Flow) error {
 	}
 	if c.queue == nil {
 		c.queue = writeBuffers.Get().(*batch)
+	}
+	if isAnswer {
+		c.owed.Add(-1)
 	}
 	c.queue.add(msg)
 	if c.state == dialling {

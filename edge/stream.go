@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/tacit-presence/tacit/sip"
@@ -20,6 +21,7 @@ const (
 	// lingerTime is also how long a peer that has ended its side of the
 	// connection, and no more, is given its answers.
 	lingerTime  = time.Second
+	lingerPause = 5 * time.Millisecond // between two looks whether all answers have gone
 	lingerBytes = 1 << 20
 	// pingPause tells the two halves of a ping, sent together, from two single
 	// CRLFs, which ask for no answer.
@@ -110,18 +112,18 @@ func (c *conn) read() {
 // long as that is open (RFC 3261, 18.2.2): an end of the peer's side does not
 // tell whether it still reads. Whatever else was to go this way is told at once.
 func (c *conn) halfClosed() {
-	left := lingerTime - time.Since(time.Unix(0, c.active.Load()))
-	if !c.lingers || left <= 0 {
+	if !c.lingers {
 		return
 	}
 	c.mu.Lock()
 	c.state = max(c.state, ending)
 	c.mu.Unlock()
 	c.e.tellClosed(c.flow)
-	select {
-	case <-time.After(left):
-	case <-c.e.ctx.Done():
+	end := time.Unix(0, c.active.Load()).Add(lingerTime)
+	for c.owed.Load() > 0 && time.Now().Before(end) && c.e.ctx.Err() == nil {
+		time.Sleep(lingerPause)
 	}
+	c.drain()
 }
 
 // deadline is until when the next bytes must come.
@@ -169,6 +171,9 @@ func (c *conn) consume(f *framer) bool {
 			return false
 		case !ok:
 			return true
+		}
+		if !strings.HasPrefix(raw, string(statusLine)) {
+			c.owed.Add(1)
 		}
 		c.e.deliver(raw, c.flow, nil)
 	}
