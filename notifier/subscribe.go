@@ -376,8 +376,20 @@ func (t *Table) refuse(ev *shard.Event, no *refusal, out *shard.Batch) {
 	out.Reply(ev, sip.Reply{Status: no.status, Reason: no.reason, ToTag: tag.String(), Headers: no.headers})
 }
 
-// sips reports whether the dialog was asked for with a SIPS URI.
-func (s *Subscription) sips() bool { return strings.HasPrefix(s.Entity, "sips:") }
+// sips reports whether our Contact is to be a SIPS URI: what was asked for is
+// one, or else the first hop to the watcher (RFC 3261, 12.1.1).
+func (s *Subscription) sips() bool {
+	hop := s.target
+	if first, routed := strings.CutPrefix(s.fixed, routeName); routed && !s.strict {
+		_, hop, _ = strings.Cut(first, "<")
+	}
+	return hasSIPS(s.Entity) || hasSIPS(hop)
+}
+
+func hasSIPS(uri string) bool {
+	const scheme = "sips:"
+	return len(uri) >= len(scheme) && strings.EqualFold(uri[:len(scheme)], scheme)
+}
 
 // Seconds writes a duration as delta-seconds (RFC 3261, 25.1), rounded up.
 func Seconds(d time.Duration) string {

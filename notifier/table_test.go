@@ -280,3 +280,29 @@ func TestEntity(t *testing.T) {
 		}
 	}
 }
+
+// RFC 3261, 12.1.1: what was asked for, the top Record-Route or, without one, the
+// Contact decides.
+func TestSecureContact(t *testing.T) {
+	t.Parallel()
+	const from = "From: <sip:alice@example.com>;tag=t\r\n"
+	for name, c := range map[string]struct {
+		s    Subscription
+		want bool
+	}{
+		"nothing":      {Subscription{Entity: "sip:a@example.com", target: "sip:bob@192.0.2.9", fixed: from}, false},
+		"asked for":    {Subscription{Entity: "SIPS:a@example.com", target: "sip:bob@192.0.2.9", fixed: from}, true},
+		"Contact":      {Subscription{Entity: "sip:a@example.com", target: "sips:bob@192.0.2.9", fixed: from}, true},
+		"Record-Route": {Subscription{Entity: "sip:a@example.com", target: "sip:bob@192.0.2.9", fixed: "Route: \"P\" <sips:p.example.com;lr>\r\n" + from}, true},
+		"Contact behind Record-Route": {Subscription{
+			Entity: "sip:a@example.com", target: "sips:bob@192.0.2.9", fixed: "Route: <sip:p.example.com;lr>\r\n" + from,
+		}, false},
+		"strict router": {Subscription{
+			Entity: "sip:a@example.com", target: "sips:p.example.com", strict: true, fixed: "Route: <sip:bob@192.0.2.9>\r\n" + from,
+		}, true},
+	} {
+		if got := c.s.sips(); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
