@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"runtime/pprof"
 	"strings"
 	"syscall"
@@ -34,7 +35,7 @@ type localserveCmd struct {
 	HTTPS           string        `name:"https" placeholder:"HOST:PORT" help:"Metrics and health over HTTPS. Closed unless given."`
 	Advertise       string        `placeholder:"HOST[:PORT]" help:"What Via, Contact and Record-Route say, where the server listens on a wildcard or behind NAT."`
 	User            []string      `sep:"none" placeholder:"NAME:PASSWORD" help:"A user; again for each. The password may hold colons. Then only the users given exist, and no rules are made."`
-	UsersFile       string        `placeholder:"FILE" help:"Users, one a line: name,password[,AOR...]; the AORs are aliases of sip:name@domain. Then only the users given exist, and no rules are made."`
+	UsersFile       string        `placeholder:"FILE" help:"Users, one a line: name,password[,AOR...]; the AORs are aliases of sip:name@domain, and their domains are served too. Then only the users given exist, and no rules are made."`
 	Trust           []string      `placeholder:"CIDR" help:"An address or network whose P-Asserted-Identity is believed; again for each."`
 	DefaultDecision string        `enum:"block,confirm,polite-block,allow" default:"confirm" placeholder:"DECISION" help:"What a watcher without a rule gets: block, confirm, polite-block or allow."`
 	MinInterval     time.Duration `placeholder:"DURATION" default:"0s" help:"Least time between two notifications of one subscription."`
@@ -52,6 +53,7 @@ func (c *localserveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	cfg.Domains = withDomainsOf(users, cfg.Domains)
 	if cfg.Dir == "" {
 		if cfg.Dir, err = os.MkdirTemp("", "tacit-"); err != nil {
 			return fmt.Errorf("cannot make a state directory: %w", err)
@@ -223,6 +225,19 @@ func (c *localserveCmd) users(domain string) ([]server.NewUser, error) {
 		}
 	}
 	return append(list, fromFile...), nil
+}
+
+// withDomainsOf adds the domains of the users' addresses: a users file is how
+// localserve comes to serve more than one.
+func withDomainsOf(users []server.NewUser, domains []string) []string {
+	for _, u := range users {
+		for _, a := range u.AORs {
+			if d := a.Domain(); !slices.Contains(domains, d) {
+				domains = append(slices.Clip(domains), d)
+			}
+		}
+	}
+	return domains
 }
 
 // provision makes the users, before anyone can connect. finish, called once
