@@ -141,8 +141,8 @@ func defaultLimits() limitsSection {
 		MaxConnections:   20_000,                     // about 1 GB with TLS buffers, under usual descriptor limits raised once
 		MaxPerAddress:    1000,                       // an office behind one address
 		MaxTransactions:  1 << 17,                    // 32 s of 4,000 requests a second (RFC 3261, 17.1.2.2: timer J)
-		MaxSubscriptions: 16,                         // a person's devices and their restarts
-		MaxPublications:  32,                         // a person's devices, and those that crashed without removing theirs
+		MaxSubscriptions: 64,                         // a person's devices and their restarts, or a test bench
+		MaxPublications:  64,                         // a person's devices, and those that crashed without removing theirs
 		IdleTimeout:      Duration(15 * time.Minute), // RFC 5626, 4.4.1: keep-alives at most 14 minutes apart where nothing is configured
 		HeaderTimeout:    Duration(10 * time.Second), // slow, but no slower than a phone on a bad link
 	}
