@@ -32,7 +32,7 @@ type builder struct {
 	taken    table[string, struct{}]       // ids
 	seen     table[note, struct{}]
 	rivals   []int
-	parts    []Part
+	parts    []pidf.Component
 }
 
 var builders = sync.Pool{New: func() any { return new(builder) }}
@@ -51,14 +51,14 @@ func build(pubs []Publication) Raw {
 	slices.SortFunc(b.bySerial, func(x, y *source) int { return cmp.Compare(x.Serial, y.Serial) })
 	b.chooseDevices()
 	b.rename()
-	raw := Raw{declarations: b.declare()}
-	b.parts = make([]Part, 0, total)
+	declarations := b.declare()
+	b.parts = make([]pidf.Component, 0, total)
 	b.tuples()
 	b.notes()
 	for kind := pidf.Person; kind <= pidf.Extension; kind++ {
 		b.all(kind)
 	}
-	raw.parts = b.parts
+	raw := Raw{pidf.NewAssembly(declarations, b.parts)}
 	b.release()
 	return raw
 }
@@ -158,7 +158,7 @@ func (b *builder) add(s *source, p *pidf.Part) {
 			}
 		}
 	}
-	b.parts = append(b.parts, Part{Of: p, Text: xmltree.Splice(s.Doc.Text(), p.Span, edits)})
+	b.parts = append(b.parts, pidf.Component{Of: p, Text: xmltree.Splice(s.Doc.Text(), p.Span, edits)})
 }
 
 // declare puts the sources' namespace declarations on the root, the oldest's

@@ -98,33 +98,23 @@ func newestFirst(a, b Publication) int {
 	return cmp.Or(b.Modified.Compare(a.Modified), cmp.Compare(b.Order, a.Order), cmp.Compare(b.Serial, a.Serial))
 }
 
-// Part is one child of the composed root.
-type Part struct {
-	// Of is the part as published: what rules and filters ask about it. Its ID
-	// may differ from the one in Text.
-	Of *pidf.Part
-	// Text is the element as it stands under a root whose default namespace is
-	// PIDF's and which has Raw.Declarations.
-	Text string
-}
-
 // Raw is a composed document before any rule has been applied: nobody but the
 // presentity may see it. The zero value is Empty.
-type Raw struct {
-	declarations string
-	parts        []Part
-}
+type Raw struct{ doc pidf.Assembly }
+
+// Document returns what is composed, for the next stage.
+func (r Raw) Document() pidf.Assembly { return r.doc }
 
 // Empty reports that nothing is published.
-func (r Raw) Empty() bool { return len(r.parts) == 0 }
+func (r Raw) Empty() bool { return r.doc.Empty() }
 
 // Parts returns the root's children in order: tuples, notes, persons, devices,
 // other elements. It must not be changed.
-func (r Raw) Parts() []Part { return r.parts }
+func (r Raw) Parts() []pidf.Component { return r.doc.Parts() }
 
 // Declarations returns the namespace declarations that the root needs beside
 // PIDF's, as attributes, each with a space before it.
-func (r Raw) Declarations() string { return r.declarations }
+func (r Raw) Declarations() string { return r.doc.Declarations() }
 
 // LogValue keeps presence out of logs.
 func (r Raw) LogValue() slog.Value { return slog.StringValue(r.String()) }

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/tacit-presence/tacit/compose"
+	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/policy"
 )
 
@@ -26,7 +26,7 @@ func Apply(c policy.Candidate, _ Filter) Filtered { return Filtered{c} }
 func (f Filtered) None() bool { return f.candidate.None() }
 
 // Document returns what is left; Empty if the watcher is told of no presence.
-func (f Filtered) Document() compose.Raw { return f.candidate.Document() }
+func (f Filtered) Document() pidf.Assembly { return f.candidate.Document() }
 
 // LogValue keeps presence out of logs.
 func (f Filtered) LogValue() slog.Value { return slog.StringValue(f.String()) }

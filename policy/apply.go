@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/tacit-presence/tacit/compose"
+	"github.com/tacit-presence/tacit/pidf"
 )
 
 // Candidate is what authorization leaves of a composed document for one watcher.
@@ -12,7 +13,7 @@ import (
 // cannot become a document.
 type Candidate struct {
 	told bool
-	raw  compose.Raw
+	doc  pidf.Assembly
 }
 
 // Apply is the privacy filter. Allow leaves what the permissions permit.
@@ -23,7 +24,7 @@ func Apply(raw compose.Raw, d Decision) Candidate {
 	switch d.Handling {
 	case Allow:
 		if d.Permissions.All() {
-			return Candidate{told: true, raw: raw}
+			return Candidate{told: true, doc: raw.Document()}
 		}
 		return Candidate{told: true}
 	case PoliteBlock:
@@ -37,7 +38,7 @@ func Apply(raw compose.Raw, d Decision) Candidate {
 func (c Candidate) None() bool { return !c.told }
 
 // Document returns what is left; Empty if the watcher is told of no presence.
-func (c Candidate) Document() compose.Raw { return c.raw }
+func (c Candidate) Document() pidf.Assembly { return c.doc }
 
 // LogValue keeps presence out of logs.
 func (c Candidate) LogValue() slog.Value { return slog.StringValue(c.String()) }
@@ -47,7 +48,7 @@ func (c Candidate) String() string {
 	if !c.told {
 		return "nothing to tell"
 	}
-	return fmt.Sprintf("authorized presence (%d parts)", len(c.raw.Parts()))
+	return fmt.Sprintf("authorized presence (%d parts)", len(c.doc.Parts()))
 }
 
 // GoString is String: %#v shows no presence either.

@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"strings"
 
 	"github.com/tacit-presence/tacit/filter"
 	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/presence"
-	"github.com/tacit-presence/tacit/xmltree"
 )
 
 // Final is a document as it is sent. The zero value tells nothing.
@@ -55,11 +53,6 @@ func (f Final) String() string {
 // GoString is String: %#v shows no presence either.
 func (f Final) GoString() string { return f.String() }
 
-const (
-	prolog = `<?xml version="1.0" encoding="UTF-8"?>` + "\n" + `<presence xmlns="` + pidf.Space + `"`
-	epilog = "\n</presence>\n"
-)
-
 // Finish renders what a watcher of presentity p may see. The document's entity is
 // the URI that the watcher asked for, whatever the sources wrote (RFC 4479, 3.1:
 // it may know no other name of the presentity). What is empty is Unavailable.
@@ -71,29 +64,7 @@ func Finish(f filter.Filtered, p presence.Presentity, entity string) Final {
 	if doc.Empty() {
 		return Unavailable(p, entity)
 	}
-	entity = xmltree.EscapeAttr(entity)
-	parts := doc.Parts()
-	size := len(prolog) + len(doc.Declarations()) + len(` entity="">`) + len(entity) + len(epilog)
-	for i := range parts {
-		size += len("\n") + len(parts[i].Text)
-	}
-	var b strings.Builder
-	b.Grow(size)
-	open(&b, doc.Declarations(), entity)
-	for i := range parts {
-		b.WriteByte('\n')
-		b.WriteString(parts[i].Text)
-	}
-	b.WriteString(epilog)
-	return final(b.String())
-}
-
-func open(b *strings.Builder, declarations, entity string) {
-	b.WriteString(prolog)
-	b.WriteString(declarations)
-	b.WriteString(` entity="`)
-	b.WriteString(entity)
-	b.WriteString(`">`)
+	return final(doc.Render(entity))
 }
 
 // Unavailable makes the one document that tells nothing: one closed tuple. It is
@@ -104,13 +75,8 @@ func open(b *strings.Builder, declarations, entity string) {
 // must not learn so that they are one.
 func Unavailable(_ presence.Presentity, entity string) Final {
 	id := strconv.FormatUint(sum(entity), 36)
-	entity = xmltree.EscapeAttr(entity)
-	var b strings.Builder
-	open(&b, "", entity)
-	b.WriteString("\n" + `<tuple id="t`)
-	b.WriteString(id)
-	b.WriteString(`"><status><basic>closed</basic></status></tuple>` + epilog)
-	return final(b.String())
+	tuple := `<tuple id="t` + id + `"><status><basic>closed</basic></status></tuple>`
+	return final(pidf.NewAssembly("", []pidf.Component{{Text: tuple}}).Render(entity))
 }
 
 func final(body string) Final { return Final{body: body, sum: sum(body)} }
