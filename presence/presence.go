@@ -39,7 +39,7 @@ type EventPackage string
 // Mechanism says how a Principal was proven.
 type Mechanism uint8
 
-// The mechanisms, weakest first.
+// The mechanisms. Their numbers are stored and do not change.
 const (
 	// MechanismNone is the zero value: no identity at all.
 	MechanismNone Mechanism = iota
@@ -47,37 +47,77 @@ const (
 	MechanismAsserted
 	// MechanismDigest is digest authentication (RFC 7616, 8760).
 	MechanismDigest
+	// MechanismAnonymous is the digest user "anonymous" with an empty password
+	// (RFC 3261, 22.1): nobody is known, but who sent it receives at the address
+	// that it came from.
+	MechanismAnonymous
 )
 
 // String returns the mechanism's name.
 func (m Mechanism) String() string {
-	return [...]string{"none", "asserted", "digest"}[m]
+	return [...]string{"none", "asserted", "digest", "anonymous"}[m]
 }
 
-// Principal is a verified identity. It can be made by package identity alone
-// (a test at the root of the module holds this), so holding one with Known true
-// means that somebody has checked it. The zero value is nobody.
+// Anonymous is the address-of-record of everybody who is not known.
+const Anonymous AOR = "sip:anonymous@anonymous.invalid"
+
+// Principal is who sent a request. It can be made by package identity alone (a
+// test at the root of the module holds this), so holding one with Known true
+// means that somebody has checked it. The zero value is nobody. It is
+// comparable.
 type Principal struct {
 	aor       AOR
+	also      AOR
 	mechanism Mechanism
+	private   bool
 }
 
 // NewPrincipal is for package identity only.
 func NewPrincipal(aor AOR, m Mechanism) Principal { return Principal{aor: aor, mechanism: m} }
 
-// AOR returns the verified address-of-record.
+// AOR returns the verified address-of-record; Anonymous if it is not Known.
 func (p Principal) AOR() AOR { return p.aor }
+
+// Also returns a second identity that was asserted beside AOR, such as
+// "tel:+15551234", empty if there is none (RFC 3325, 9.1).
+func (p Principal) Also() AOR { return p.also }
 
 // Mechanism returns how it was proven.
 func (p Principal) Mechanism() Mechanism { return p.mechanism }
 
 // Known reports whether p is an authenticated identity.
-func (p Principal) Known() bool { return p.mechanism != MechanismNone }
+func (p Principal) Known() bool {
+	return p.mechanism != MechanismNone && p.mechanism != MechanismAnonymous
+}
 
-// LogValue keeps logs short and uniform.
+// Present reports whether p may be dealt with at all: it is Known, or
+// unauthenticated at an address that has answered a challenge.
+func (p Principal) Present() bool { return p.mechanism != MechanismNone }
+
+// Private reports that p is Known but has asked that its identity be told to
+// nobody (RFC 3323, 4.2; RFC 3325, 9.3: Privacy "id"). Rules match it; whoever
+// is told of it is told Anonymous.
+func (p Principal) Private() bool { return p.private }
+
+// With is for package identity only: p with a second identity, and private or not.
+func (p Principal) With(also AOR, private bool) Principal {
+	p.also, p.private = also, private
+	return p
+}
+
+// Shown is the address that others may read: Anonymous for who is not Known or
+// is Private.
+func (p Principal) Shown() AOR {
+	if !p.Known() || p.private {
+		return Anonymous
+	}
+	return p.aor
+}
+
+// LogValue keeps logs short and uniform, and tells no private identity.
 func (p Principal) LogValue() slog.Value {
-	if !p.Known() {
+	if !p.Present() {
 		return slog.StringValue("nobody")
 	}
-	return slog.StringValue(string(p.aor) + " (" + p.mechanism.String() + ")")
+	return slog.StringValue(string(p.Shown()) + " (" + p.mechanism.String() + ")")
 }
