@@ -272,7 +272,7 @@ func (k *presencePackage) Render(sub *notifier.Subscription, _ time.Time) notifi
 func (p *presentity) class(d policy.Decision, entity string) int32 {
 	for i := range p.classes {
 		c := &p.classes[i]
-		if c.decision.Handling == d.Handling && c.decision.Permissions == d.Permissions && c.entity == entity {
+		if c.decision.Handling == d.Handling && c.decision.Permissions.Equal(d.Permissions) && c.entity == entity {
 			return int32(i)
 		}
 	}

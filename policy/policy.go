@@ -85,24 +85,6 @@ func (r *Rules) Set(watcher presence.AOR, h Handling) {
 // Remove takes the decision on one watcher back: Facts.Default holds again.
 func (r *Rules) Remove(watcher presence.AOR) { delete(r.Decisions, watcher) }
 
-// Permissions say what of a presence document may be seen. They are comparable:
-// watchers with equal ones see the same. The zero value permits nothing.
-type Permissions struct{ all bool }
-
-// Everything permits the whole document.
-func Everything() Permissions { return Permissions{all: true} }
-
-// All reports that the whole document is permitted.
-func (p Permissions) All() bool { return p.all }
-
-// String names them for people.
-func (p Permissions) String() string {
-	if p.all {
-		return "everything"
-	}
-	return "nothing"
-}
-
 // Decision is what Decide found, with the reason. The zero value blocks.
 type Decision struct {
 	Handling    Handling

@@ -1,0 +1,170 @@
+package policy
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tacit-presence/tacit/xmltree"
+)
+
+// Permissions say what of a presence document may be seen: the combination of
+// all matching rules' transformations (RFC 5025, 3.3). Watchers with Equal ones
+// see the same. The zero value permits no component at all.
+type Permissions struct {
+	all bool   // the whole document, as published
+	set *grant // nil: nothing
+}
+
+// Everything permits the whole document.
+func Everything() Permissions { return Permissions{all: true} }
+
+// All reports that the whole document is permitted, untouched.
+func (p Permissions) All() bool { return p.all }
+
+// Equal reports whether watchers with p and with q see the same.
+func (p Permissions) Equal(q Permissions) bool {
+	return p.all == q.all && (p.set == q.set || p.set != nil && q.set != nil && p.set.key == q.set.key)
+}
+
+// attribute is a set of the permissions of RFC 5025, 3.3.2 that are plain
+// booleans.
+type attribute uint32
+
+// The attributes that a rule can grant by a boolean.
+const (
+	provideActivities attribute = 1 << iota
+	provideClass
+	provideDeviceID // within a tuple
+	provideMood
+	providePlaceIs
+	providePlaceType
+	providePrivacy
+	provideRelationship
+	provideSphere
+	provideStatusIcon
+	provideTimeOffset
+	provideNote
+	provideWillingness          // urn:oma:xml:prs:pidf:oma-pres, by OMA's rules
+	provideNetworkAvailability  // likewise
+	provideSessionParticipation // likewise
+	provideRegistrationState    // likewise
+	provideBarringState         // likewise
+)
+
+// userInput is how much of RPID's user-input may be seen (RFC 5025, 3.3.2.13).
+type userInput uint8
+
+// The levels, with their values.
+const (
+	userInputNone       userInput = 0
+	userInputBare       userInput = 10
+	userInputThresholds userInput = 20
+	userInputFull       userInput = 30
+)
+
+// selection says which components of one kind may be seen (RFC 5025, 3.3.1).
+// The zero value selects none. The lists are sorted and without duplicates.
+type selection struct {
+	all       bool
+	classes   []string
+	ids       []string // occurrence-id
+	deviceIDs []string // devices only
+	uris      []string // services only: service-uri, in the form that compares
+	schemes   []string // services only: service-uri-scheme, lower case
+	services  []string // services only: OMA's service-id
+}
+
+// grant is a set of permissions. A finished grant has its key and is not changed.
+type grant struct {
+	key        string // canonical: equal keys, equal permissions
+	devices    selection
+	persons    selection
+	services   selection
+	attributes attribute
+	userInput  userInput
+	unknown    []xmltree.Name // provide-unknown-attribute, sorted
+	everything bool           // provide-all-attributes
+	coarse     int            // seconds that timestamps are rounded down to; 0: as they are
+}
+
+// finish makes the key of a grant and the Permissions of it.
+func (g *grant) finish() Permissions {
+	b := make([]byte, 0, 128)
+	for _, s := range [...]*selection{&g.devices, &g.persons, &g.services} {
+		b = strconv.AppendBool(b, s.all)
+		for _, list := range [...][]string{s.classes, s.ids, s.deviceIDs, s.uris, s.schemes, s.services} {
+			b = append(b, ';')
+			for _, v := range list {
+				b = strconv.AppendInt(b, int64(len(v)), 10)
+				b = append(b, ':')
+				b = append(b, v...)
+			}
+		}
+	}
+	b = strconv.AppendUint(append(b, '|'), uint64(g.attributes), 16)
+	b = strconv.AppendUint(append(b, '|'), uint64(g.userInput), 10)
+	b = strconv.AppendBool(append(b, '|'), g.everything)
+	b = strconv.AppendInt(append(b, '|'), int64(g.coarse), 10)
+	for _, n := range g.unknown {
+		b = append(b, '|')
+		b = strconv.AppendInt(b, int64(len(n.Space)), 10)
+		b = append(b, ':')
+		b = append(b, n.Space...)
+		b = append(b, n.Local...)
+	}
+	g.key = string(b)
+	return Permissions{set: g}
+}
+
+// union adds b's selection to s: a component that either selects is selected.
+func (s *selection) union(b *selection) {
+	s.all = s.all || b.all
+	for _, pair := range [...]struct {
+		to   *[]string
+		from []string
+	}{{&s.classes, b.classes}, {&s.ids, b.ids}, {&s.deviceIDs, b.deviceIDs}, {&s.uris, b.uris}, {&s.schemes, b.schemes}, {&s.services, b.services}} {
+		if len(pair.from) > 0 {
+			all := slices.Concat(*pair.to, pair.from)
+			slices.Sort(all)
+			*pair.to = slices.Compact(all)
+		}
+	}
+}
+
+// String names them for people.
+func (p Permissions) String() string {
+	switch {
+	case p.all:
+		return "everything"
+	case p.set == nil:
+		return "nothing"
+	}
+	var parts []string
+	for _, k := range [...]struct {
+		name string
+		s    *selection
+	}{{"devices", &p.set.devices}, {"persons", &p.set.persons}, {"services", &p.set.services}} {
+		if text := k.s.String(); text != "" {
+			parts = append(parts, k.name+" "+text)
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// String names what is selected, empty for nothing.
+func (s *selection) String() string {
+	if s.all {
+		return "all"
+	}
+	var parts []string
+	for _, k := range [...]struct {
+		name string
+		list []string
+	}{{"class", s.classes}, {"occurrence-id", s.ids}, {"deviceID", s.deviceIDs}, {"service-uri", s.uris}, {"service-uri-scheme", s.schemes}, {"service-id", s.services}} {
+		for _, v := range k.list {
+			parts = append(parts, k.name+"="+v)
+		}
+	}
+	return strings.Join(parts, ",")
+}
