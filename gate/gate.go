@@ -149,8 +149,14 @@ func (g *Gate) request(m *sip.Message, flow sip.Flow) {
 		return
 	}
 	who := g.cfg.Identify(m, flow.Remote, now)
-	if !who.Principal.Known() {
+	if !who.Principal.Present() {
 		g.unidentified(m, flow, who)
+		m.Release()
+		return
+	}
+	if !who.Principal.Known() && m.Method != sip.MethodSubscribe {
+		// Nobody may ask; but only somebody can publish or register.
+		g.unidentified(m, flow, identity.Verdict{Status: 403})
 		m.Release()
 		return
 	}

@@ -1,6 +1,8 @@
 package identity
 
 import (
+	"strings"
+
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/sip"
 )
@@ -8,6 +10,10 @@ import (
 // maxAsserted bounds the values of P-Asserted-Identity: RFC 3325, 9.1 allows
 // two, RFC 5876, 4.5 wants more to be ignored.
 const maxAsserted = 8
+
+// maxTel bounds a tel URI: numbers have 15 digits (E.164), with separators twice
+// as many.
+const maxTel = 64
 
 // anonymousHost is the host of addresses that name nobody (RFC 3323, 4.1.1.3).
 const anonymousHost = "anonymous.invalid"
@@ -23,7 +29,9 @@ func (a *Authenticator) asserted(req *sip.Message) (v Verdict, ok bool) {
 	if _, there := req.Get(sip.HeaderPAssertedIdentity); !there {
 		return Verdict{}, false
 	}
-	n := 0
+	n, found := 0, false
+	var first sip.NameAddr
+	var tel presence.AOR
 	for value := range req.Values(sip.HeaderPAssertedIdentity) {
 		if n++; n > maxAsserted {
 			return refuse(&a.stats.Malformed, statusBadRequest, "Too Many Asserted Identities"), true
@@ -32,15 +40,34 @@ func (a *Authenticator) asserted(req *sip.Message) (v Verdict, ok bool) {
 		if err != nil {
 			return refuse(&a.stats.Malformed, statusBadRequest, "Malformed P-Asserted-Identity"), true
 		}
-		if s := addr.URI.Scheme; s != "sip" && s != "sips" {
-			continue
+		switch addr.URI.Scheme {
+		case "sip", "sips":
+			if !found {
+				first, found = addr, true
+			}
+		case "tel":
+			if tel == "" {
+				tel = telAOR(addr.RawURI)
+			}
 		}
-		return a.assert(&addr), true
 	}
-	return Verdict{}, false
+	if !found {
+		return Verdict{}, false
+	}
+	return a.assert(req, &first, tel), true
 }
 
-func (a *Authenticator) assert(addr *sip.NameAddr) Verdict {
+// telAOR makes a tel URI comparable: without visual separators and parameters
+// (RFC 3966, 4); empty if it is too long to be one.
+func telAOR(uri string) presence.AOR {
+	number, _, _ := strings.Cut(uri, ";")
+	if len(number) > maxTel {
+		return ""
+	}
+	return presence.AOR(strings.ToLower(strings.NewReplacer("-", "", ".", "", "(", "", ")", "").Replace(number)))
+}
+
+func (a *Authenticator) assert(req *sip.Message, addr *sip.NameAddr, tel presence.AOR) Verdict {
 	var aor presence.AOR
 	if r := a.dir.byAOR.get(presence.AOR(addr.RawURI)); r != nil {
 		aor = r.spelled(addr.RawURI)
@@ -55,5 +82,9 @@ func (a *Authenticator) assert(addr *sip.NameAddr) Verdict {
 		}
 	}
 	a.stats.Asserted.Add(1)
-	return Verdict{Principal: presence.NewPrincipal(aor, presence.MechanismAsserted)}
+	who := presence.NewPrincipal(aor, presence.MechanismAsserted)
+	if private := wantsPrivacy(req); private || tel != "" {
+		who = who.With(tel, private)
+	}
+	return Verdict{Principal: who}
 }

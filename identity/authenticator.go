@@ -56,8 +56,10 @@ type Authenticator struct {
 	used   *replayTable
 	// decoys stand in for the HA1 of whom there is none, one an algorithm.
 	decoys [len(algorithmOrder)]string
-	digest func(ha1 string, c sip.Credentials, m sip.Method, body string) (string, error)
-	stats  Stats
+	// anonymous are the HA1s of the user of that name, by realm.
+	anonymous map[string][len(algorithmOrder)]string
+	digest    func(ha1 string, c sip.Credentials, m sip.Method, body string) (string, error)
+	stats     Stats
 }
 
 // NewAuthenticator makes an Authenticator with new keys, so that no nonce made
@@ -100,7 +102,7 @@ func NewAuthenticator(cfg Config) (*Authenticator, error) {
 	if a.nonces, err = newNonces(); err != nil {
 		return nil, err
 	}
-	return a, a.makeDecoys()
+	return a, errors.Join(a.makeDecoys(), a.makeAnonymous())
 }
 
 // makeDecoys makes HA1s of the right form that belong to no password.

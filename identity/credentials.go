@@ -93,7 +93,8 @@ func (a *Authenticator) verify(req *sip.Message, c sip.Credentials, src netip.Ad
 	if err != nil {
 		return refuse(&a.stats.Malformed, statusBadRequest, "Malformed Authorization")
 	}
-	if right := equalText(want, c.Response); !right || user == nil {
+	anonymous := user == nil && c.Username == anonymousUser
+	if right := equalText(want, c.Response); !right || user == nil && !anonymous {
 		a.stats.Wrong.Add(1)
 		return a.challenge(req, src, now, false)
 	}
@@ -107,13 +108,16 @@ func (a *Authenticator) verify(req *sip.Message, c sip.Credentials, src netip.Ad
 		a.stats.Replayed.Add(1)
 		return a.challenge(req, src, now, true)
 	}
-	aor, ok := user.owns(&req.From)
+	if anonymous {
+		return a.nobody(req)
+	}
+	who, ok := user.sender(req)
 	if !ok {
 		// RFC 3261, 21.4.4: the credentials are right; asking again will not help.
 		return refuse(&a.stats.Foreign, statusForbidden, "From Is Not Yours")
 	}
 	a.stats.Accepted.Add(1)
-	return Verdict{Principal: presence.NewPrincipal(aor, presence.MechanismDigest)}
+	return Verdict{Principal: who}
 }
 
 // wellFormed checks what must be there with qop, beyond sip.ParseCredentials.
@@ -122,8 +126,8 @@ func wellFormed(c *sip.Credentials) bool {
 	return (c.QOP == qopAuth || c.QOP == qopAuthInt) && c.CNonce != "" && c.NC != 0
 }
 
-// ha1 finds the user and HA1 that credentials call for. Without one, the decoy
-// makes the digest that follows cost the same.
+// ha1 finds the user and HA1 that credentials call for; of the anonymous user the
+// HA1 alone. Without one, the decoy makes the digest that follows cost the same.
 func (a *Authenticator) ha1(c *sip.Credentials) (*record, string) {
 	i := algorithmIndex(c.Algorithm)
 	r := a.dir.byName.get(nameKey{c.Realm, c.Username})
@@ -131,6 +135,9 @@ func (a *Authenticator) ha1(c *sip.Credentials) (*record, string) {
 		if k := r.inRealm(c.Realm); k != nil && k.ha1[i] != "" {
 			return r, k.ha1[i]
 		}
+	}
+	if c.Username == anonymousUser {
+		return nil, a.anonymous[c.Realm][i]
 	}
 	return nil, a.decoys[i]
 }

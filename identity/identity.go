@@ -36,6 +36,12 @@ func RestorePrincipal(aor presence.AOR, m presence.Mechanism) presence.Principal
 	return presence.NewPrincipal(aor, m)
 }
 
+// RestorePrivate is RestorePrincipal for one that had a second identity, or that
+// nobody may be told of.
+func RestorePrivate(aor presence.AOR, m presence.Mechanism, also presence.AOR, private bool) presence.Principal {
+	return presence.NewPrincipal(aor, m).With(also, private)
+}
+
 // DefaultAlgorithms is the offer that lets in every softphone we know but one,
 // and lets none that can do better fall back to MD5: linphone 5.1 takes the
 // first challenge and cannot do SHA-512-256; pjsua takes SHA-256; finch, SIP.js

@@ -7,8 +7,9 @@ import (
 
 // Stats counts what became of the requests that Identify saw, one counter each.
 type Stats struct {
-	Accepted atomic.Uint64 // right credentials on a fresh nonce, and From is the user's
-	Asserted atomic.Uint64 // identity asserted by a trusted address
+	Accepted  atomic.Uint64 // right credentials on a fresh nonce, and From is the user's
+	Asserted  atomic.Uint64 // identity asserted by a trusted address
+	Anonymous atomic.Uint64 // right credentials of the user "anonymous"
 
 	Challenged atomic.Uint64 // no credentials for our realms
 	Wrong      atomic.Uint64 // credentials that are not right: unknown name, wrong password, algorithm or uri
@@ -29,6 +30,7 @@ func (s *Stats) All() iter.Seq2[string, uint64] {
 		}{
 			{"accepted", &s.Accepted},
 			{"asserted", &s.Asserted},
+			{"anonymous", &s.Anonymous},
 			{"challenged", &s.Challenged},
 			{"wrong", &s.Wrong},
 			{"stale", &s.Stale},
