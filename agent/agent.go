@@ -74,6 +74,7 @@ type Shard struct {
 type presentity struct {
 	notifier.Resource
 	pubs    []*publication // oldest first
+	docs    []*kept    // sorted by name
 	rules   *policy.Rules  // nil: none
 	raw     compose.Raw
 	classes []class
@@ -194,7 +195,7 @@ func (s *Shard) presentity(id presence.Presentity) *presentity {
 
 // drop forgets a presentity of whom there is nothing left to know.
 func (s *Shard) drop(p *presentity) {
-	if len(p.pubs) == 0 && p.rules == nil && len(p.Subscribers()) == 0 && s.people[p.Presentity] == p {
+	if len(p.pubs) == 0 && len(p.docs) == 0 && p.rules == nil && len(p.Subscribers()) == 0 && s.people[p.Presentity] == p {
 		delete(s.people, p.Presentity)
 	}
 }

@@ -166,7 +166,7 @@ func (s *Shard) apply(p *presentity, pub *publication, doc *pidf.Document, body 
 // younger one's are renamed then, and stay so when the older one ends: watchers
 // know them by it.
 func (s *Shard) collides(p *presentity, pub *publication) bool {
-	if len(p.pubs) == 1 {
+	if len(p.pubs)+len(p.docs) == 1 {
 		return false
 	}
 	s.sources = p.sources(s.sources)
@@ -290,7 +290,7 @@ func (p *presentity) find(tag presence.EntityTag) *publication {
 	return nil
 }
 
-// sources lists the live publications for composition.
+// sources lists the live publications and the hard state for composition.
 func (p *presentity) sources(buf []compose.Publication) []compose.Publication {
 	buf = buf[:0]
 	for _, pub := range p.pubs {
@@ -298,7 +298,7 @@ func (p *presentity) sources(buf []compose.Publication) []compose.Publication {
 			buf = append(buf, pub.source())
 		}
 	}
-	return buf
+	return p.hardState(buf)
 }
 
 // source is pub as composition takes it.

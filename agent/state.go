@@ -48,6 +48,9 @@ func (s *Shard) Restore(st store.Store, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	if err := st.Scan(store.Key(KeyDocument, id), s.restoreDocument); err != nil {
+		return err
+	}
 	for _, p := range s.people {
 		s.arm(p)
 		s.compose(p)
@@ -183,6 +186,10 @@ func (s *Shard) RemovePresentity(id presence.Presentity, now time.Time, out *sha
 		out.Records.Delete(s.publicationKey(p, pub.serial))
 	}
 	p.pubs = nil
+	for _, d := range p.docs {
+		out.Records.Delete(s.documentKey(p, d.DocumentName))
+	}
+	p.docs = nil
 	if p.rules != nil {
 		out.Records.Delete(s.rulesKey(p))
 		p.rules = nil

@@ -1,0 +1,216 @@
+package agent
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tacit-presence/tacit/compose"
+	"github.com/tacit-presence/tacit/pidf"
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/shard"
+	"github.com/tacit-presence/tacit/store"
+)
+
+// The errors of a change of a document.
+var (
+	// ErrChanged: the document is not the one that the change was made for.
+	ErrChanged = errors.New("the document has changed meanwhile")
+	// ErrTooManyDocuments: the presentity has as many as it may have.
+	ErrTooManyDocuments = errors.New("too many documents")
+)
+
+const (
+	// KeyDocument is the first byte of a document's key in the store.
+	KeyDocument = 'd'
+	// maxDocuments bounds those of one presentity; a softphone has up to five.
+	maxDocuments = 64
+	// hardSerial is the Serial of the presence in a pidf-manipulation document:
+	// older than that of any publication, so that those step aside for its ids.
+	hardSerial = 1
+)
+
+// The application usages whose documents mean something to the agent.
+const (
+	AUIDPresRules    = "pres-rules"                        // RFC 5025, 9
+	AUIDOMAPresRules = "org.openmobilealliance.pres-rules" // OMA Presence XDM
+	AUIDManipulation = "pidf-manipulation"                 // RFC 4827, 4
+	AUIDLists        = "resource-lists"                    // RFC 4826, 3
+	AUIDPreferences  = "tacit-preferences"                 // ours
+)
+
+// DocumentName names an XCAP document within a presentity's tree.
+type DocumentName struct {
+	AUID string
+	Path string // below users/XUI/
+}
+
+// Document is one document as it is kept.
+type Document struct {
+	DocumentName
+	ETag     presence.EntityTag
+	Body     string
+	Modified time.Time
+}
+
+// Meaning is what a document says, read by ReadMeaning outside the shard, since
+// reading is what costs. The zero value says nothing.
+type Meaning struct {
+	Presence *pidf.Document // pidf-manipulation
+}
+
+// ReadMeaning reads a document that has been validated.
+func ReadMeaning(name DocumentName, body string) (m Meaning, err error) {
+	switch name.AUID {
+	case AUIDManipulation:
+		m.Presence, err = pidf.Parse(body)
+	}
+	return m, err
+}
+
+// kept is a Document and what it says.
+type kept struct {
+	Document
+	meaning Meaning
+	order   uint64 // of its last change, as a publication has it
+}
+
+// documentRecord is a document at rest.
+type documentRecord struct {
+	ETag     presence.EntityTag `cbor:"1,keyasint"`
+	Modified int64              `cbor:"2,keyasint"` // Unix nanoseconds
+	Order    uint64             `cbor:"3,keyasint"`
+	Body     string             `cbor:"4,keyasint"`
+}
+
+func (s *Shard) documentKey(p *presentity, n DocumentName) []byte {
+	return store.Key(KeyDocument, byte(s.cfg.ID), string(p.Presentity), n.AUID, n.Path)
+}
+
+// Documents returns all documents of a presentity, sorted by name.
+func (s *Shard) Documents(id presence.Presentity) []Document {
+	p := s.people[id]
+	if p == nil {
+		return nil
+	}
+	list := make([]Document, 0, len(p.docs))
+	for _, d := range p.docs {
+		list = append(list, d.Document)
+	}
+	return list
+}
+
+// Document returns one; false: there is none.
+func (s *Shard) Document(id presence.Presentity, n DocumentName) (Document, bool) {
+	if p := s.people[id]; p != nil {
+		if d := p.document(n); d != nil {
+			return d.Document, true
+		}
+	}
+	return Document{}, false
+}
+
+func (p *presentity) document(n DocumentName) *kept {
+	for _, d := range p.docs {
+		if d.DocumentName == n {
+			return d
+		}
+	}
+	return nil
+}
+
+// ChangeDocument puts a document in the place of the one with the entity-tag
+// was, or where none is if was is empty; else its error is ErrChanged. When the
+// batch is durable the change is in effect: what it narrows has been narrowed,
+// and nothing is told under the old rules any more.
+func (s *Shard) ChangeDocument(id presence.Presentity, n DocumentName, was presence.EntityTag, body string, m Meaning, now time.Time, out *shard.Batch) (Document, error) {
+	p := s.presentity(id)
+	defer s.drop(p)
+	d := p.document(n)
+	if d == nil && was != "" || d != nil && d.ETag != was {
+		return Document{}, ErrChanged
+	}
+	if d == nil {
+		if len(p.docs) >= maxDocuments {
+			return Document{}, fmt.Errorf("%w: %d", ErrTooManyDocuments, maxDocuments)
+		}
+		d = &kept{Document: Document{DocumentName: n}}
+		p.docs = append(p.docs, d)
+		sortDocuments(p.docs)
+	}
+	d.ETag, d.Body, d.Modified, d.meaning, d.order = s.entityTag(), body, now, m, s.tick(now)
+	value, err := store.Encode(&documentRecord{ETag: d.ETag, Modified: now.UnixNano(), Order: d.order, Body: body})
+	if err != nil {
+		return Document{}, fmt.Errorf("document of %s: %w", id, err)
+	}
+	out.Records.Put(s.documentKey(p, n), value)
+	s.documentChanged(p, n, now, out)
+	return d.Document, nil
+}
+
+// RemoveDocument removes the document with that entity-tag, else its error is
+// ErrChanged. It is in effect as ChangeDocument is.
+func (s *Shard) RemoveDocument(id presence.Presentity, n DocumentName, was presence.EntityTag, now time.Time, out *shard.Batch) error {
+	p := s.people[id]
+	if p == nil {
+		return ErrChanged
+	}
+	d := p.document(n)
+	if d == nil || d.ETag != was {
+		return ErrChanged
+	}
+	p.docs = slices.DeleteFunc(p.docs, func(other *kept) bool { return other == d })
+	out.Records.Delete(s.documentKey(p, n))
+	s.documentChanged(p, n, now, out)
+	s.drop(p)
+	return nil
+}
+
+// documentChanged brings a change into effect.
+func (s *Shard) documentChanged(p *presentity, n DocumentName, now time.Time, out *shard.Batch) {
+	switch n.AUID {
+	case AUIDManipulation:
+		s.changed(p, now, out)
+	}
+}
+
+// hardState lists the presence that documents hold, for composition: a source
+// that lasts until it is changed (RFC 4827, 1).
+func (p *presentity) hardState(buf []compose.Publication) []compose.Publication {
+	for _, d := range p.docs {
+		if d.meaning.Presence != nil {
+			buf = append(buf, compose.Publication{Serial: hardSerial, Modified: d.Modified, Order: d.order, Doc: d.meaning.Presence})
+		}
+	}
+	return buf
+}
+
+func (s *Shard) restoreDocument(key, value []byte) error {
+	_, _, parts, err := store.KeyParts(key)
+	if err != nil || len(parts) != 3 {
+		return fmt.Errorf("document record: malformed key %x", key)
+	}
+	var r documentRecord
+	if err := store.Decode(value, &r); err != nil {
+		return fmt.Errorf("document of %s: %w", parts[0], err)
+	}
+	d := &kept{Document: Document{
+		DocumentName: DocumentName{AUID: parts[1], Path: parts[2]},
+		ETag:         r.ETag, Body: r.Body, Modified: time.Unix(0, r.Modified),
+	}, order: r.Order}
+	if d.meaning, err = ReadMeaning(d.DocumentName, d.Body); err != nil {
+		return fmt.Errorf("document %s/%s of %s: %w", parts[1], parts[2], parts[0], err)
+	}
+	s.last = max(s.last, d.order)
+	p := s.presentity(presence.Presentity(parts[0]))
+	p.docs = append(p.docs, d)
+	return nil
+}
+
+func sortDocuments(docs []*kept) {
+	slices.SortFunc(docs, func(a, b *kept) int {
+		return cmp.Or(cmp.Compare(a.AUID, b.AUID), cmp.Compare(a.Path, b.Path))
+	})
+}
