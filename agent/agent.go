@@ -74,7 +74,7 @@ type Shard struct {
 type presentity struct {
 	notifier.Resource
 	pubs    []*publication // oldest first
-	docs    []*kept    // sorted by name
+	docs    []*kept        // sorted by name
 	rules   *policy.Rules  // nil: none
 	raw     compose.Raw
 	classes []class
