@@ -36,14 +36,23 @@ const (
 type Config struct {
 	ID              shard.ID
 	Composition     compose.Policy
-	Default         policy.Handling // for a watcher whom no rule names
-	Owner           func(presence.Presentity) []presence.AOR
+	Settings        Settings
+	Owner           func(presence.Presentity) []presence.AOR // none: nobody's
 	MinExpires      time.Duration
 	MaxExpires      time.Duration
 	MaxPublications int
-	Notifier        notifier.Config // Shard, MinExpires and MaxExpires are filled in
+	Notifier        notifier.Config // Shard, MinExpires, MaxExpires and MinInterval are filled in
 	Seed            [32]byte        // of entity-tags
 	Counters        *Counters
+}
+
+// Settings are what may change while the server runs (Reconfigure).
+type Settings struct {
+	Default     policy.Handling // for a watcher whom no rule names
+	MinInterval time.Duration   // least time between two NOTIFYs of one subscription
+	// Conceals says whether a presentity's domain hides the decision on a
+	// watcher, and who exists, from that watcher. nil: it does not.
+	Conceals func(presence.Presentity) bool
 }
 
 // Counters are shared by all shards.
@@ -83,7 +92,8 @@ type presentity struct {
 
 // class is a set of watchers who may see the same.
 type class struct {
-	decision policy.Decision
+	decision policy.Decision // what is true
+	conceal  bool            // told is decision.Concealed
 	filter   filter.Filter
 	entity   string
 	final    view.Final
@@ -95,7 +105,7 @@ func New(cfg Config) *Shard {
 	s := &Shard{cfg: cfg, people: map[presence.Presentity]*presentity{}, rand: rand.NewChaCha8(cfg.Seed)}
 	s.presence = &presencePackage{shard: s}
 	n := cfg.Notifier
-	n.Shard, n.MinExpires, n.MaxExpires = cfg.ID, cfg.MinExpires, cfg.MaxExpires
+	n.Shard, n.MinExpires, n.MaxExpires, n.MinInterval = cfg.ID, cfg.MinExpires, cfg.MaxExpires, cfg.Settings.MinInterval
 	n.Packages = []notifier.Package{s.presence}
 	s.table = notifier.NewTable(n)
 	return s
@@ -220,7 +230,7 @@ func (s *Shard) compose(p *presentity) {
 // tell is the way of one piece of presence, a line a stage: composition has
 // been done for all watchers, the rest is done once for all of one class.
 func tell(p *presentity, c *class) view.Final {
-	candidate := policy.Apply(p.raw, c.decision)
+	candidate := policy.Apply(p.raw, c.told())
 	filtered := filter.Apply(candidate, c.filter)
 	return view.Finish(filtered, p.Presentity, c.entity)
 }
@@ -240,13 +250,14 @@ func (*presencePackage) DefaultExpires() time.Duration { return defaultSubscript
 // Decide asks the presentity's rules.
 func (k *presencePackage) Decide(sub *notifier.Subscription, now time.Time) notifier.Grant {
 	p := sub.Resource.Owner.(*presentity)
-	facts := policy.Facts{Default: k.shard.cfg.Default}
-	for _, a := range k.shard.cfg.Owner(p.Presentity) {
-		facts.Owner = facts.Owner || a == sub.Watcher.AOR()
+	d := k.shard.decide(p, sub.Watcher, now)
+	conceal := k.shard.conceals(p)
+	told := d
+	if conceal {
+		told = d.Concealed()
 	}
-	d := policy.Decide(p.rules, sub.Watcher, now, facts)
-	g := notifier.Grant{Class: p.class(d, sub.Entity)}
-	switch d.Handling {
+	g := notifier.Grant{Class: p.class(d, conceal, sub.Entity), Narrowed: told.Handling < policy.Allow}
+	switch told.Handling {
 	case policy.Allow, policy.PoliteBlock:
 		g.State = notifier.Active
 	case policy.Confirm:
@@ -254,8 +265,29 @@ func (k *presencePackage) Decide(sub *notifier.Subscription, now time.Time) noti
 	default:
 		g.State = notifier.Refused
 	}
-	g.Narrowed = d.Handling < policy.Allow
 	return g
+}
+
+// decide asks the presentity's rules about a watcher.
+func (s *Shard) decide(p *presentity, who presence.Principal, now time.Time) policy.Decision {
+	facts := policy.Facts{Default: s.cfg.Settings.Default}
+	for _, a := range s.cfg.Owner(p.Presentity) {
+		facts.Owner = facts.Owner || who.Known() && a == who.AOR()
+	}
+	return policy.Decide(p.rules, who, now, facts)
+}
+
+// conceals reports whether the decisions on p's watchers are hidden from them.
+func (s *Shard) conceals(p *presentity) bool {
+	return s.cfg.Settings.Conceals != nil && s.cfg.Settings.Conceals(p.Presentity)
+}
+
+// told is the decision as the watcher may know it.
+func (c *class) told() policy.Decision {
+	if c.conceal {
+		return c.decision.Concealed()
+	}
+	return c.decision
 }
 
 // Render gives the view of the watcher's class.
@@ -270,17 +302,17 @@ func (k *presencePackage) Render(sub *notifier.Subscription, _ time.Time) notifi
 }
 
 // class finds or makes the class of watchers with that decision and entity.
-func (p *presentity) class(d policy.Decision, entity string) int32 {
+func (p *presentity) class(d policy.Decision, conceal bool, entity string) int32 {
 	for i := range p.classes {
 		c := &p.classes[i]
-		if c.decision.Handling == d.Handling && c.decision.Permissions.Equal(d.Permissions) && c.entity == entity {
+		if c.decision.Handling == d.Handling && c.decision.Permissions.Equal(d.Permissions) && c.conceal == conceal && c.entity == entity {
 			return int32(i)
 		}
 	}
 	if len(p.classes) >= maxClasses {
 		p.compact()
 	}
-	p.classes = append(p.classes, class{decision: d, entity: entity})
+	p.classes = append(p.classes, class{decision: d, conceal: conceal, entity: entity})
 	return int32(len(p.classes) - 1)
 }
 

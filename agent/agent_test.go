@@ -56,7 +56,7 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 		Transport: sip.TransportUDP, Local: netip.MustParseAddrPort("192.0.2.1:5060"), Remote: netip.MustParseAddrPort("198.51.100.1:5060"),
 	}}
 	r.cfg = Config{
-		ID: shard.Of(alice), Composition: compose.Union(), Default: policy.Allow, Owner: owner,
+		ID: shard.Of(alice), Composition: compose.Union(), Settings: Settings{Default: policy.Allow}, Owner: owner,
 		MinExpires: time.Second, MaxExpires: time.Hour, MaxPublications: 3, Counters: new(Counters),
 		Notifier: notifier.Config{
 			Addresses: addresses{}, Secret: make([]byte, 32), Timers: sip.DefaultTimers,

@@ -94,11 +94,15 @@ func TestReconfigure(t *testing.T) {
 	r := newRig(t, nil)
 	r.publish("one", "")
 	r.subscribe("bob", "")
-	r.do(func(out *shard.Batch) { r.Reconfigure(policy.Confirm, 5*time.Second, r.now, out) })
+	r.do(func(out *shard.Batch) {
+		r.Reconfigure(Settings{Default: policy.Confirm, MinInterval: 5 * time.Second}, r.now, out)
+	})
 	if len(r.notifies) != 1 || !strings.HasPrefix(state(r.notifies[0]), "pending;") {
 		t.Errorf("%v", r.notifies)
 	}
-	r.do(func(out *shard.Batch) { r.Reconfigure(policy.Allow, 5*time.Second, r.now, out) })
+	r.do(func(out *shard.Batch) {
+		r.Reconfigure(Settings{Default: policy.Allow, MinInterval: 5 * time.Second}, r.now, out)
+	})
 	if r.publish("two", ""); len(r.notifies) != 0 {
 		t.Error("the new interval does not hold")
 	}
@@ -117,7 +121,7 @@ func TestRestartWithAnotherDefault(t *testing.T) {
 		r := newRig(t, nil)
 		r.publish("one", "")
 		r.subscribe("bob", "")
-		r.restart(func(c *Config) { c.Default = handling })
+		r.restart(func(c *Config) { c.Settings.Default = handling })
 		if len(r.notifies) != 1 || state(r.notifies[0]) != want {
 			t.Errorf("%v: %v", handling, r.notifies)
 			continue

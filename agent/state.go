@@ -173,14 +173,17 @@ func (s *Shard) EndSubscription(tag notifier.Tag, now time.Time, out *shard.Batc
 	return true
 }
 
-// RemovePresentity ends all that is kept of a presentity that is no more.
+// RemovePresentity ends all that is kept of a presentity that is no more. Where
+// its domain conceals, its watchers see one that publishes nothing any more.
 func (s *Shard) RemovePresentity(id presence.Presentity, now time.Time, out *shard.Batch) {
 	p := s.people[id]
 	if p == nil {
 		return
 	}
-	for _, sub := range slices.Clone(p.Subscribers()) {
-		s.table.End(sub, "noresource", now, out)
+	if conceal := s.conceals(p); !conceal {
+		for _, sub := range slices.Clone(p.Subscribers()) {
+			s.table.End(sub, "noresource", now, out)
+		}
 	}
 	for _, pub := range p.pubs {
 		out.Records.Delete(s.publicationKey(p, pub.serial))
@@ -194,6 +197,8 @@ func (s *Shard) RemovePresentity(id presence.Presentity, now time.Time, out *sha
 		out.Records.Delete(s.rulesKey(p))
 		p.rules = nil
 	}
+	s.table.Redecide(&p.Resource, now, out)
+	s.changed(p, now, out)
 	s.drop(p)
 }
 
@@ -209,10 +214,18 @@ func (s *Shard) RemoveWatcher(a presence.AOR, now time.Time, out *shard.Batch) {
 }
 
 // Reconfigure applies what may change while the server runs, at once.
-func (s *Shard) Reconfigure(def policy.Handling, minInterval time.Duration, now time.Time, out *shard.Batch) {
-	s.cfg.Default = def
-	s.table.SetMinInterval(minInterval)
+func (s *Shard) Reconfigure(c Settings, now time.Time, out *shard.Batch) {
+	s.cfg.Settings = c
+	s.table.SetMinInterval(c.MinInterval)
 	for _, p := range s.people {
+		s.table.Redecide(&p.Resource, now, out)
+	}
+}
+
+// Redecide decides anew on all subscriptions to a presentity: it has just begun,
+// or ceased, to be somebody.
+func (s *Shard) Redecide(id presence.Presentity, now time.Time, out *shard.Batch) {
+	if p := s.people[id]; p != nil {
 		s.table.Redecide(&p.Resource, now, out)
 	}
 }

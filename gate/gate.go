@@ -33,8 +33,11 @@ type Shards interface {
 
 // Config is what a Gate needs.
 type Config struct {
-	Identify     func(req *sip.Message, from netip.AddrPort, now time.Time) identity.Verdict
-	Directory    *identity.Directory
+	Identify  func(req *sip.Message, from netip.AddrPort, now time.Time) identity.Verdict
+	Directory *identity.Directory
+	// Conceals says of a domain of ours that nobody may learn who exists in it:
+	// then a request about nobody goes to the shard that he would be in. nil: none.
+	Conceals     func(domain string) bool
 	Shards       Shards
 	Out          Out
 	Transactions *sip.ServerTable
@@ -233,7 +236,9 @@ func (g *Gate) address(ev *shard.Event) (no sip.Reply) {
 	}
 	p, ok := g.presentity(about)
 	if !ok {
-		return sip.Reply{Status: 404}
+		if p = g.nobody(about); p == "" {
+			return sip.Reply{Status: 404}
+		}
 	}
 	ev.Presentity, ev.Owner, ev.ID = p, g.cfg.Directory.Owner(p), shard.Of(p)
 	return sip.Reply{}
@@ -254,6 +259,23 @@ func (g *Gate) presentity(uri string) (presence.Presentity, bool) {
 		return "", false
 	}
 	return g.cfg.Directory.Presentity(aor)
+}
+
+// nobody names whom a URI would mean if he were a user of ours, where his domain
+// conceals whether he is; else it is empty.
+func (g *Gate) nobody(uri string) presence.Presentity {
+	if g.cfg.Conceals == nil {
+		return ""
+	}
+	u, err := sip.ParseURI(uri)
+	if err != nil || u.User == "" {
+		return ""
+	}
+	aor, err := u.AOR()
+	if err != nil || !g.cfg.Directory.Serves(aor.Domain()) || !g.cfg.Conceals(aor.Domain()) {
+		return ""
+	}
+	return presence.Presentity(aor)
 }
 
 // returning is a watcher some of whose subscriptions lost their connection.

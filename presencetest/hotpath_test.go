@@ -105,7 +105,7 @@ func newHotPath(tb testing.TB) *hotPath {
 	alice := presence.Presentity("sip:alice@example.com")
 	p.id = shard.Of(alice)
 	p.machine = agent.New(agent.Config{
-		ID: p.id, Composition: compose.Union(), Default: policy.Block, Owner: users.Owner,
+		ID: p.id, Composition: compose.Union(), Settings: agent.Settings{Default: policy.Block}, Owner: users.Owner,
 		MinExpires: time.Second, MaxExpires: time.Hour, MaxPublications: 8, Counters: new(agent.Counters),
 		Notifier: notifier.Config{
 			Addresses: hotAddresses{}, Secret: make([]byte, 32), Timers: sip.DefaultTimers,
@@ -247,7 +247,7 @@ func (p *hotPath) Pin(sip.Flow) {}
 // answer; an operation is one SUBSCRIBE.
 func BenchmarkSubscribe(b *testing.B) {
 	p := newHotPath(b)
-	p.machine.Reconfigure(policy.Allow, 0, p.now, &p.out)
+	p.machine.Reconfigure(agent.Settings{Default: policy.Allow}, p.now, &p.out)
 	p.out.Reset()
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {

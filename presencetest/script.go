@@ -191,6 +191,8 @@ func config(t *testing.T, lines []string) (cfg server.Config, dials []netip.Pref
 				cfg.MinExpires, err = time.ParseDuration(p.value)
 			case "max-expires":
 				cfg.MaxExpires, err = time.ParseDuration(p.value)
+			case "conceal":
+				cfg.Privacy.Conceal = p.value == "on"
 			case "composition":
 				cfg.Composition = p.value
 			case "max-subscriptions":

@@ -52,7 +52,19 @@ func (a admin) presentity(aor presence.AOR) (presence.Presentity, error) {
 func (a admin) Users() ([]UserInfo, error) { return listUsers(a.c.users), nil }
 
 // AddUser adds one.
-func (a admin) AddUser(u NewUser) error { return addUserTo(a.c.users, u) }
+func (a admin) AddUser(u NewUser) error {
+	if err := addUserTo(a.c.users, u); err != nil {
+		return err
+	}
+	realm := cmp.Or(u.Domain, a.c.users.Domains()[0])
+	added, ok := a.c.users.User(realm, u.Name)
+	if !ok || !a.c.ready.Load() {
+		return nil // the shards have not begun
+	}
+	// Where that is concealed, there may be watchers already.
+	p := presence.Presentity(added.AORs[0])
+	return a.do(shard.Of(p), func(m *machine, now time.Time, out *shard.Batch) { m.agent.Redecide(p, now, out) })
+}
 
 // PutUsers adds users, or gives those of the same name their new password and,
 // if any are named, addresses: all in one write, all or none.

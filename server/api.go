@@ -32,6 +32,7 @@ type Config struct {
 	MinExpires      time.Duration // shorter requests get 423
 	MaxExpires      time.Duration // longer ones are shortened
 	Digest          Digest
+	Privacy         Privacy
 
 	CertFile, KeyFile string   // TLS; empty: made from a CA in Dir
 	HTTP, HTTPS       string   // HOST:PORT; empty: closed

@@ -53,6 +53,7 @@ type file struct {
 	Advertise string            `toml:"advertise" doc:"HOST[:PORT] that peers reach the server at: put in Via, Contact and Record-Route. Needed where a listener is on a wildcard or behind NAT. Empty: the listener's own address."`
 	Listener  []listenerSection `toml:"listener" doc:"SIP listeners, one table each; at least one."`
 	Presence  presenceSection   `toml:"presence" doc:"What watchers are told, and how often."`
+	Privacy   privacySection    `toml:"privacy" doc:"What watchers may learn beside presence."`
 	Digest    digestSection     `toml:"digest" doc:"Digest authentication (RFC 7616, RFC 8760)."`
 	Trust     trustSection      `toml:"trust" doc:"Which addresses are believed, and which may be called."`
 	TLS       tlsSection        `toml:"tls" doc:"The certificate of the tls and wss listeners and of web.https."`
@@ -74,6 +75,11 @@ type presenceSection struct {
 	MinInterval     Duration `toml:"min_interval" doc:"Least time between two notifications of one subscription (RFC 3856, 6.10)."`
 	MinExpires      Duration `toml:"min_expires" doc:"A shorter Expires gets 423 (Interval Too Brief)."`
 	MaxExpires      Duration `toml:"max_expires" doc:"A longer Expires is shortened to this."`
+}
+
+type privacySection struct {
+	Conceal bool     `toml:"conceal" doc:"Hide from watchers how they are decided upon, and which users exist: whatever is not allowed looks like a presentity that publishes nothing. Off: plainly by RFC 5025, 3.2.1, and 404 for nobody."`
+	Open    []string `toml:"open" doc:"Domains where conceal does not hold."`
 }
 
 type digestSection struct {
@@ -125,6 +131,7 @@ func defaults() file {
 			MinExpires:      Duration(time.Minute),
 			MaxExpires:      Duration(time.Hour), // RFC 3856, 6.4: the package's default, 3600 s
 		},
+		Privacy: privacySection{Conceal: true},
 		Digest: digestSection{
 			Algorithms: []string{string(sip.AlgorithmSHA256), string(sip.AlgorithmSHA512256)},
 			NonceLife:  Duration(5 * time.Minute),

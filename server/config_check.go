@@ -161,12 +161,18 @@ func (c *checker) config(f *file) Config {
 		HTTPS:       f.Web.HTTPS,
 		WSOrigins:   f.Web.Origins,
 		Limits:      f.Limits.limits(),
+		Privacy:     Privacy{Conceal: f.Privacy.Conceal, Open: f.Privacy.Open},
 		Logger:      newLogger(f.Log),
 	}
 	c.basics(f, &cfg)
 	c.listeners(f, &cfg)
 	c.digest(f, &cfg)
 	c.presence(f, &cfg)
+	for i, d := range f.Privacy.Open {
+		if !slices.Contains(f.Domains, d) {
+			c.fault("privacy.open", "%s is none of the domains", f.Privacy.Open[i])
+		}
+	}
 	c.web(f)
 	c.limits(f)
 	for _, n := range f.Trust.Asserted {

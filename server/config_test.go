@@ -62,6 +62,9 @@ composition = "newest"
 min_interval = "0s"
 min_expires = "90s"
 max_expires = "2h"
+[privacy]
+conceal = false
+open = ["example.org"]
 [digest]
 algorithms = ["SHA-256", "MD5"]
 allow_no_qop = true
@@ -96,7 +99,7 @@ protection = "none"
 		Trust:  []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("2001:db8::/32")},
 		Peers:  []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
 
-		DefaultDecision: policy.PoliteBlock, Composition: "newest",
+		DefaultDecision: policy.PoliteBlock, Composition: "newest", Privacy: Privacy{Conceal: false, Open: []string{"example.org"}},
 		MinExpires: 90 * time.Second, MaxExpires: 2 * time.Hour,
 		Digest: Digest{Algorithms: []sip.Algorithm{"SHA-256", "MD5"}, AllowNoQOP: true, NonceLife: time.Minute,
 			ByUserAgent: map[string][]sip.Algorithm{"baresip": {"MD5"}}},

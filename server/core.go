@@ -37,6 +37,7 @@ type Core struct {
 	trace   *gate.Trace
 	addrs   notifier.Addresses
 	trusted atomic.Pointer[[]netip.Prefix] // who may be dialled
+	conceal atomic.Pointer[Privacy]
 	count   counters
 
 	ready    atomic.Bool
@@ -61,6 +62,7 @@ func newCore(cfg Config, st store.Store) (*Core, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	c := &Core{cfg: cfg, log: cfg.Logger, store: st, trace: gate.NewTrace(), failed: make(chan error, 1), stopped: make(chan struct{})}
+	c.conceal.Store(&cfg.Privacy)
 	var err error
 	if c.users, err = identity.OpenDirectory(st, cfg.Domains, cfg.Digest.Algorithms...); err != nil {
 		return nil, fmt.Errorf("cannot read the users: %w", err)
@@ -93,6 +95,7 @@ func (c *Core) build(secret []byte, out gate.Out, addrs notifier.Addresses) erro
 	c.gate = gate.New(gate.Config{
 		Identify:     c.identify,
 		Directory:    c.users,
+		Conceals:     func(domain string) bool { return c.conceal.Load().conceals(domain) },
 		Shards:       submitter{c},
 		Out:          out,
 		Transactions: c.count.txs,
@@ -191,10 +194,10 @@ func (c *Core) machines(secret []byte, waiting *notifier.Waiting) (list [shard.C
 
 func (c *Core) machine(id shard.ID, composition compose.Policy, secret []byte, waiting *notifier.Waiting) *machine {
 	a := agent.Config{
-		ID: id, Composition: composition, Default: c.cfg.DefaultDecision, Owner: c.users.Owner,
+		ID: id, Composition: composition, Settings: c.settings(c.cfg), Owner: c.users.Owner,
 		MinExpires: c.cfg.MinExpires, MaxExpires: c.cfg.MaxExpires, MaxPublications: c.cfg.Limits.MaxPublications,
 		Notifier: notifier.Config{
-			Addresses: c.addrs, MinInterval: c.cfg.MinInterval, MaxPer: c.cfg.Limits.MaxSubscriptions,
+			Addresses: c.addrs, MaxPer: c.cfg.Limits.MaxSubscriptions,
 			Secret: secret, Timers: sip.DefaultTimers, Counters: &c.count.notifier, Waiting: waiting,
 		},
 		Counters: &c.count.agent,

@@ -15,8 +15,8 @@ import (
 var ErrRestart = errors.New("needs a restart")
 
 // Reload applies a changed configuration to the running server without losing a
-// connection: trust, peers, digest, the default decision, the rate floor and the
-// certificate. A digest algorithm can be taken away, but none added. What it cannot change is named in an error that is ErrRestart.
+// connection: trust, peers, digest, the default decision, the rate floor,
+// privacy and the certificate. A digest algorithm can be taken away, but none added. What it cannot change is named in an error that is ErrRestart.
 func (s *Server) Reload(cfg Config) error {
 	algorithms := cfg.Digest.Algorithms
 	for _, a := range algorithms {
@@ -32,12 +32,13 @@ func (s *Server) Reload(cfg Config) error {
 	}
 	for i := range shard.Count {
 		err := admin{s.Core}.do(shard.ID(i), func(m *machine, now time.Time, out *shard.Batch) {
-			m.agent.Reconfigure(cfg.DefaultDecision, cfg.MinInterval, now, out)
+			m.agent.Reconfigure(s.settings(cfg), now, out)
 		})
 		if err != nil {
 			return err
 		}
 	}
+	s.conceal.Store(&cfg.Privacy)
 	var errs []error
 	for _, k := range [...]struct {
 		name     string
@@ -56,6 +57,6 @@ func (s *Server) Reload(cfg Config) error {
 		}
 	}
 	s.cfg.Trust, s.cfg.Peers, s.cfg.Digest = cfg.Trust, cfg.Peers, cfg.Digest
-	s.cfg.DefaultDecision, s.cfg.MinInterval = cfg.DefaultDecision, cfg.MinInterval
+	s.cfg.DefaultDecision, s.cfg.MinInterval, s.cfg.Privacy = cfg.DefaultDecision, cfg.MinInterval, cfg.Privacy
 	return errors.Join(errs...)
 }

@@ -39,6 +39,7 @@ type localserveCmd struct {
 	Trust           []string      `placeholder:"CIDR" help:"An address or network whose P-Asserted-Identity is believed; again for each."`
 	DefaultDecision string        `enum:"block,confirm,polite-block,allow" default:"confirm" placeholder:"DECISION" help:"What a watcher without a rule gets: block, confirm, polite-block or allow."`
 	MinInterval     time.Duration `placeholder:"DURATION" default:"0s" help:"Least time between two notifications of one subscription."`
+	Conceal         string        `enum:"on,off" default:"off" placeholder:"on|off" help:"on: watchers cannot tell block, confirm, polite-block and no-such-user from a presentity that publishes nothing. off: plainly by the RFCs."`
 	CPUProfile      string        `name:"cpu-profile" placeholder:"FILE" type:"path" help:"Write a CPU profile (pprof) of the whole run."`
 	Verbose         bool          `short:"v" help:"Log what is usually not worth it."`
 }
@@ -154,6 +155,7 @@ func (c *localserveCmd) config(e *env) (server.Config, error) {
 	}
 	cfg.MinInterval = c.MinInterval
 	var err error
+	cfg.Privacy.Conceal = c.Conceal == "on"
 	if cfg.DefaultDecision, err = server.ParseDecision(c.DefaultDecision); err != nil {
 		return cfg, usage("--default-decision: %v", err)
 	}
