@@ -161,7 +161,7 @@ func (c *checker) config(f *file) Config {
 		HTTPS:       f.Web.HTTPS,
 		WSOrigins:   f.Web.Origins,
 		Limits:      f.Limits.limits(),
-		Privacy:     Privacy{Conceal: f.Privacy.Conceal, Open: f.Privacy.Open},
+		Privacy:     Privacy{Conceal: f.Privacy.Conceal, Open: append([]string(nil), f.Privacy.Open...)},
 		Logger:      newLogger(f.Log),
 	}
 	c.basics(f, &cfg)
