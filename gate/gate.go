@@ -40,6 +40,7 @@ type Config struct {
 	Conceals     func(domain string) bool
 	Shards       Shards
 	Out          Out
+	Budgets      Budgets
 	Transactions *sip.ServerTable
 	Waiting      *notifier.Waiting
 	Trace        *Trace
@@ -61,6 +62,7 @@ type Counters struct {
 	Challenged     atomic.Int64
 	Refused        atomic.Int64 // answered 4xx by the gate itself
 	Overload       atomic.Int64 // answered 503
+	Overspent      atomic.Int64 // beyond a watcher's budget
 	StrayResponses atomic.Int64
 	Sent           atomic.Int64
 }
@@ -78,7 +80,8 @@ const (
 type Gate struct {
 	cfg Config
 	// flows remembers which shards a connection's subscriptions live in.
-	flows flowShards
+	flows  flowShards
+	purses purses
 }
 
 // New makes a Gate.
@@ -164,7 +167,11 @@ func (g *Gate) request(m *sip.Message, flow sip.Flow) {
 		return
 	}
 	ev := shard.Event{Kind: shard.Request, Msg: m, Flow: responseFlow(m, flow), Tx: key, Who: who.Principal}
-	if no := g.address(&ev); no.Status != 0 {
+	no := g.overspent(&ev, now)
+	if no.Status == 0 {
+		no = g.address(&ev)
+	}
+	if no.Status != 0 {
 		g.cfg.Counters.Refused.Add(1)
 		g.answer(m, flow, no)
 		m.Release()

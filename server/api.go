@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/tacit-presence/tacit/gate"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/sip"
@@ -65,6 +66,7 @@ type Limits struct {
 	MaxTransactions  int           // server transactions kept
 	MaxSubscriptions int           // of one watcher to one presentity
 	MaxPublications  int           // of one presentity
+	Budgets          gate.Budgets  // what one watcher may ask
 	IdleTimeout      time.Duration // a silent connection without subscriptions
 	HeaderTimeout    time.Duration // from a message's first byte to its last
 }

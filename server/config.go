@@ -112,6 +112,10 @@ type limitsSection struct {
 	MaxTransactions  int      `toml:"max_transactions" doc:"Server transactions kept for repeated requests."`
 	MaxSubscriptions int      `toml:"max_subscriptions" doc:"Subscriptions of one watcher to one presentity."`
 	MaxPublications  int      `toml:"max_publications" doc:"Live publications of one presentity."`
+	Fetches          int      `toml:"fetches" doc:"Presence fetches (SUBSCRIBE with Expires 0) that one watcher may send at once."`
+	FetchesRate      int      `toml:"fetches_per_minute" doc:"And how many a minute in the long run."`
+	Subscribes       int      `toml:"subscribes" doc:"New subscriptions that one watcher may ask for at once: at least as many as a big contact list has."`
+	SubscribesRate   int      `toml:"subscribes_per_minute" doc:"And how many a minute in the long run."`
 	IdleTimeout      Duration `toml:"idle_timeout" doc:"A connection that is silent for so long and carries no subscription is closed."`
 	HeaderTimeout    Duration `toml:"header_timeout" doc:"A message whose last byte is not here so long after its first ends its connection."`
 }
@@ -150,6 +154,10 @@ func defaultLimits() limitsSection {
 		MaxTransactions:  1 << 17,                    // 32 s of 4,000 requests a second (RFC 3261, 17.1.2.2: timer J)
 		MaxSubscriptions: 64,                         // a person's devices and their restarts, or a test bench
 		MaxPublications:  64,                         // a person's devices, and those that crashed without removing theirs
+		Fetches:          60,                         // a contact list looked through once, by one that does not subscribe
+		FetchesRate:      30,                         // one in 2 s: no use for watching somebody's every step
+		Subscribes:       2000,                       // a contact list on each of a few devices, all started at once
+		SubscribesRate:   600,                        // ten a second, while a network comes and goes
 		IdleTimeout:      Duration(15 * time.Minute), // RFC 5626, 4.4.1: keep-alives at most 14 minutes apart where nothing is configured
 		HeaderTimeout:    Duration(10 * time.Second), // slow, but no slower than a phone on a bad link
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2/unstable"
 
+	"github.com/tacit-presence/tacit/gate"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/sip"
 )
@@ -354,6 +355,10 @@ func (l limitsSection) limits() Limits {
 	return Limits{
 		MaxMessage: l.MaxMessage, MaxConnections: l.MaxConnections, MaxPerAddress: l.MaxPerAddress, MaxTransactions: l.MaxTransactions,
 		MaxSubscriptions: l.MaxSubscriptions, MaxPublications: l.MaxPublications,
+		Budgets: gate.Budgets{
+			Fetches:       gate.Budget{Burst: l.Fetches, PerMinute: l.FetchesRate},
+			Subscriptions: gate.Budget{Burst: l.Subscribes, PerMinute: l.SubscribesRate},
+		},
 		IdleTimeout: time.Duration(l.IdleTimeout), HeaderTimeout: time.Duration(l.HeaderTimeout),
 	}
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"time"
 
+	"github.com/tacit-presence/tacit/gate"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/sip"
 )
@@ -12,7 +13,8 @@ import (
 // and no listeners.
 func LocalConfig() Config {
 	limits := defaultLimits().limits()
-	limits.MaxPerAddress = -1 // on loopback everybody comes from one
+	limits.MaxPerAddress = -1       // on loopback everybody comes from one
+	limits.Budgets = gate.Budgets{} // who tries it out may ask as often as he likes
 	return Config{
 		Domains:         []string{"example.com"},
 		DefaultDecision: policy.Confirm,

@@ -95,6 +95,7 @@ func (c *Core) build(secret []byte, out gate.Out, addrs notifier.Addresses) erro
 	c.gate = gate.New(gate.Config{
 		Identify:     c.identify,
 		Directory:    c.users,
+		Budgets:      c.cfg.Limits.Budgets,
 		Conceals:     func(domain string) bool { return c.conceal.Load().conceals(domain) },
 		Shards:       submitter{c},
 		Out:          out,

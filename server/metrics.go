@@ -30,6 +30,7 @@ func (s *Server) register(reg *prometheus.Registry) {
 	counter("retransmissions_received_total", "Requests answered from the transaction table or absorbed.", load(&g.Retransmitted))
 	counter("challenged_total", "Requests answered 401.", load(&g.Challenged))
 	counter("refused_total", "Requests refused at the gate.", load(&g.Refused))
+	counter("overspent_total", "SUBSCRIBEs refused since their watcher asks too often.", load(&g.Overspent))
 	counter("overload_total", "Requests answered 503 since a shard had too much to do.", load(&g.Overload))
 	counter("stray_responses_total", "Responses that belong to no transaction.", func() float64 {
 		return float64(g.StrayResponses.Load() + n.StrayResponses.Load())
