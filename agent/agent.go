@@ -21,6 +21,7 @@ import (
 )
 
 const (
+	eventPresence = "presence" // the event package of RFC 3856
 	// defaultPublicationExpires is for a PUBLISH without Expires (pjsua sends none).
 	defaultPublicationExpires = time.Hour
 	// defaultSubscriptionExpires is the presence package's (RFC 3856, 6.4).
@@ -61,6 +62,7 @@ type Counters struct {
 	BadDocuments atomic.Int64
 	Composed     atomic.Int64
 	Views        atomic.Int64
+	Notices      atomic.Int64
 }
 
 // Shard is one shard's state, a shard.Machine. Only its worker touches it.
@@ -87,6 +89,8 @@ type presentity struct {
 	rules   *policy.Rules  // nil: none
 	raw     compose.Raw
 	classes []class
+	notices []Notice // oldest first
+	askers  []asker
 	next    time.Time // when the first publication runs out
 }
 
@@ -145,6 +149,7 @@ func (s *Shard) request(ev *shard.Event, now time.Time, out *shard.Batch) {
 			return
 		}
 		p := s.presentity(ev.Presentity)
+		s.asked(p, ev, now, out)
 		s.table.Subscribe(ev, &p.Resource, now, out)
 		s.drop(p)
 	default:
@@ -205,7 +210,7 @@ func (s *Shard) presentity(id presence.Presentity) *presentity {
 
 // drop forgets a presentity of whom there is nothing left to know.
 func (s *Shard) drop(p *presentity) {
-	if len(p.pubs) == 0 && len(p.docs) == 0 && p.rules == nil && len(p.Subscribers()) == 0 && s.people[p.Presentity] == p {
+	if len(p.pubs) == 0 && len(p.docs) == 0 && len(p.notices)+len(p.askers) == 0 && p.rules == nil && len(p.Subscribers()) == 0 && s.people[p.Presentity] == p {
 		delete(s.people, p.Presentity)
 	}
 }
@@ -239,7 +244,7 @@ func tell(p *presentity, c *class) view.Final {
 type presencePackage struct{ shard *Shard }
 
 // Name is the package's name.
-func (*presencePackage) Name() presence.EventPackage { return "presence" }
+func (*presencePackage) Name() presence.EventPackage { return eventPresence }
 
 // Accepts lists the one format made today.
 func (*presencePackage) Accepts() []string { return []string{pidf.ContentType} }

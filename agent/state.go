@@ -51,6 +51,9 @@ func (s *Shard) Restore(st store.Store, now time.Time) error {
 	if err := st.Scan(store.Key(KeyDocument, id), s.restoreDocument); err != nil {
 		return err
 	}
+	if err := st.Scan(store.Key(KeyNotices, id), s.restoreNotices); err != nil {
+		return err
+	}
 	for _, p := range s.people {
 		s.arm(p)
 		s.compose(p)
@@ -192,7 +195,11 @@ func (s *Shard) RemovePresentity(id presence.Presentity, now time.Time, out *sha
 	for _, d := range p.docs {
 		out.Records.Delete(s.documentKey(p, d.DocumentName))
 	}
-	p.docs = nil
+	p.docs, p.askers = nil, nil
+	if p.notices != nil {
+		out.Records.Delete(s.noticesKey(p))
+		p.notices = nil
+	}
 	if p.rules != nil {
 		out.Records.Delete(s.rulesKey(p))
 		p.rules = nil

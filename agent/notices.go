@@ -1,0 +1,145 @@
+package agent
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/shard"
+	"github.com/tacit-presence/tacit/sip"
+	"github.com/tacit-presence/tacit/store"
+)
+
+const (
+	// KeyNotices is the first byte of the key in the store of what a presentity
+	// is to be told of.
+	KeyNotices = 'n'
+	// maxNotices bounds those of one presentity: the newest are kept.
+	maxNotices = 64
+	// maxAskers bounds how many watchers of one presentity are counted at once.
+	maxAskers = 64
+	// pollingAfter is how many requests outside a dialog within pollingWindow are
+	// polling: a softphone that is restarted again and again stays below it, and
+	// who wants to know where somebody is, minute by minute, does not.
+	pollingAfter  = 20
+	pollingWindow = time.Hour
+)
+
+// NoticeKind says what a Notice is about.
+type NoticeKind string
+
+// The kinds.
+const (
+	NoticeNewWatcher NoticeKind = "new-watcher" // it has subscribed for the first time
+	NoticePolling    NoticeKind = "polling"     // it asks again and again instead of subscribing
+	NoticeOverride   NoticeKind = "override"    // a rule of the operator's told it more than the presentity's
+)
+
+// Notice is something that a presentity is to be told of. The watcher is as the
+// presentity may know it: Anonymous if it has asked for that.
+type Notice struct {
+	Kind    NoticeKind   `cbor:"1,keyasint"`
+	Time    int64        `cbor:"2,keyasint"` // Unix nanoseconds
+	Watcher presence.AOR `cbor:"3,keyasint"`
+	Detail  string       `cbor:"4,keyasint,omitempty"`
+}
+
+// asker counts a watcher's requests outside a dialog.
+type asker struct {
+	who    presence.Principal
+	since  time.Time
+	count  int
+	warned bool
+}
+
+// Notices returns what a presentity is to be told of, oldest first. It must not
+// be changed.
+func (s *Shard) Notices(id presence.Presentity) []Notice {
+	if p := s.people[id]; p != nil {
+		return p.notices
+	}
+	return nil
+}
+
+func (s *Shard) noticesKey(p *presentity) []byte {
+	return store.Key(KeyNotices, byte(s.cfg.ID), string(p.Presentity))
+}
+
+// notice keeps a notice, unless the same has been kept.
+func (s *Shard) notice(p *presentity, n Notice, now time.Time, out *shard.Batch) {
+	if slices.ContainsFunc(p.notices, func(old Notice) bool {
+		return old.Kind == n.Kind && old.Watcher == n.Watcher && old.Detail == n.Detail &&
+			(n.Kind == NoticeNewWatcher || now.UnixNano()-old.Time < int64(pollingWindow))
+	}) {
+		return
+	}
+	n.Time = now.UnixNano()
+	p.notices = append(p.notices, n)
+	if extra := len(p.notices) - maxNotices; extra > 0 {
+		p.notices = slices.Delete(p.notices, 0, extra)
+	}
+	s.cfg.Counters.Notices.Add(1)
+	value, err := store.Encode(p.notices)
+	if err != nil {
+		panic("agent: a list of plain fields cannot fail to encode: " + err.Error())
+	}
+	out.Records.Put(s.noticesKey(p), value)
+}
+
+func (s *Shard) restoreNotices(key, value []byte) error {
+	_, _, parts, err := store.KeyParts(key)
+	if err != nil || len(parts) != 1 {
+		return fmt.Errorf("record of notices: malformed key %x", key)
+	}
+	var list []Notice
+	if err := store.Decode(value, &list); err != nil {
+		return fmt.Errorf("notices of %s: %w", parts[0], err)
+	}
+	s.presentity(presence.Presentity(parts[0])).notices = list
+	return nil
+}
+
+// asked counts a SUBSCRIBE outside a dialog, and sounds the alarm about a
+// watcher that polls. Nothing of it is seen by the watcher.
+func (s *Shard) asked(p *presentity, ev *shard.Event, now time.Time, out *shard.Batch) {
+	if len(ev.Owner) == 0 || slices.Contains(ev.Owner, ev.Who.AOR()) || !ours(ev) {
+		return
+	}
+	a := p.asker(ev.Who, now)
+	if a.count++; a.count >= pollingAfter && !a.warned {
+		a.warned = true
+		s.notice(p, Notice{Kind: NoticePolling, Watcher: ev.Who.Shown()}, now, out)
+	}
+}
+
+// ours reports whether a SUBSCRIBE asks for presence itself.
+func ours(ev *shard.Event) bool {
+	event, _ := ev.Msg.Get(sip.HeaderEvent)
+	name, _ := sip.SplitParams(event)
+	return name == eventPresence
+}
+
+// asker finds or makes a watcher's count; of too many the one that began first
+// is forgotten.
+func (p *presentity) asker(who presence.Principal, now time.Time) *asker {
+	oldest := -1
+	for i := range p.askers {
+		a := &p.askers[i]
+		if a.who.AOR() == who.AOR() {
+			if now.Sub(a.since) >= pollingWindow {
+				*a = asker{who: who, since: now}
+			}
+			return a
+		}
+		if oldest < 0 || a.since.Before(p.askers[oldest].since) {
+			oldest = i
+		}
+	}
+	if len(p.askers) < maxAskers {
+		p.askers = append(p.askers, asker{})
+		oldest = len(p.askers) - 1
+	}
+	p.askers[oldest] = asker{who: who, since: now}
+	return &p.askers[oldest]
+}
