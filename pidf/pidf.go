@@ -21,6 +21,7 @@ const (
 	Space          = "urn:ietf:params:xml:ns:pidf"
 	DataModelSpace = "urn:ietf:params:xml:ns:pidf:data-model"
 	RPIDSpace      = "urn:ietf:params:xml:ns:pidf:rpid"
+	OMASpace       = "urn:oma:xml:prs:pidf:oma-pres" // OMA's presence extensions
 )
 
 // MaxBytes is the largest document. Those of real clients stay below 4 KB; each
@@ -108,6 +109,7 @@ type Part struct {
 	DeviceID  string // of a tuple or device (RFC 4479, 3.4)
 	Class     string // of a tuple, person or device (RFC 4480, 3.3)
 	Contact   string // of a tuple
+	ServiceID string // of a tuple: OMA's service-id in its service-description
 	Timestamp string // of a tuple, person or device; valid as xs:dateTime
 	Text      string // of a note
 	Lang      string // of a note: its own or the root's xml:lang

@@ -298,9 +298,23 @@ func (r *reader) child(c xmltree.Node, rank rank, p *Part) (err error) {
 			p.DeviceID, err = r.simple(c)
 		case r.tree.Is(c, RPIDSpace, "class"):
 			p.Class, err = r.simple(c)
+		case p.Kind == Tuple && r.tree.Is(c, OMASpace, "service-description"):
+			p.ServiceID = r.serviceID(c)
 		}
 	}
 	return err
+}
+
+// serviceID reads a service-description. What is wrong in it is not PIDF's to
+// refuse; then it has no service-id.
+func (r *reader) serviceID(description xmltree.Node) string {
+	for c := r.tree.FirstElement(description); c != xmltree.None; c = r.tree.NextElement(c) {
+		if r.tree.Is(c, OMASpace, "service-id") {
+			id, _ := r.simple(c)
+			return id
+		}
+	}
+	return ""
 }
 
 // status reads a tuple's status. RFC 3863, 4.1.3 wants a child in it; the schema
