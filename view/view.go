@@ -6,7 +6,6 @@ package view
 import (
 	"fmt"
 	"log/slog"
-	"strconv"
 
 	"github.com/tacit-presence/tacit/filter"
 	"github.com/tacit-presence/tacit/pidf"
@@ -57,7 +56,7 @@ func (f Final) GoString() string { return f.String() }
 // the URI that the watcher asked for, whatever the sources wrote (RFC 4479, 3.1:
 // it may know no other name of the presentity). What is empty is Unavailable.
 func Finish(f filter.Filtered, p presence.Presentity, entity string) Final {
-	if f.None() {
+	if f.None() || f.Void() {
 		return Final{}
 	}
 	doc := f.Document()
@@ -74,9 +73,7 @@ func Finish(f filter.Filtered, p presence.Presentity, entity string) Final {
 // asked with. The presentity is not in it, for who watches two of its aliases
 // must not learn so that they are one.
 func Unavailable(_ presence.Presentity, entity string) Final {
-	id := strconv.FormatUint(sum(entity), 36)
-	tuple := `<tuple id="t` + id + `"><status><basic>closed</basic></status></tuple>`
-	return final(pidf.NewAssembly("", []pidf.Component{{Text: tuple}}).Render(entity))
+	return final(pidf.Unavailable(entity).Render(entity))
 }
 
 func final(body string) Final { return Final{body: body, sum: sum(body)} }

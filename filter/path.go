@@ -1,0 +1,403 @@
+package filter
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/tacit-presence/tacit/xmltree"
+)
+
+// Limits of one expression: real ones have a handful of steps.
+const (
+	maxExpression = 1024 // bytes
+	maxSteps      = 16
+	maxTerms      = 16 // of one predicate
+	maxSelected   = 4096
+)
+
+// path is an expression of RFC 4661, 5: location steps, the last of which may be
+// an attribute.
+type path struct {
+	steps []step
+	attr  *xmltree.Name // the attribute selected, nil: elements are
+}
+
+// step is one location step.
+type step struct {
+	deep  bool // any level below
+	any   bool // *
+	name  xmltree.Name
+	terms []term // of the predicate, with "or" weaker than "and"
+}
+
+// term is one comparison of a predicate.
+type term struct {
+	or     bool // begins a new alternative
+	parent bool // the path starts at ".."
+	steps  []step
+	attr   *xmltree.Name
+	op     string // "", "=", "!=", "<", ">", "<=", ">="
+	value  string
+}
+
+// parser reads expressions; prefixes are those of <ns-bindings>.
+type parser struct {
+	text     string
+	at       int
+	prefixes map[string]string
+}
+
+// parsePath reads a reference with at most one predicate a step.
+func parsePath(text string, prefixes map[string]string) (*path, error) {
+	text = strings.Trim(text, " \t\r\n")
+	if len(text) > maxExpression {
+		return nil, bad("an expression has more than %d bytes", maxExpression)
+	}
+	p := &parser{text: text, prefixes: prefixes}
+	result := new(path)
+	for {
+		p.space()
+		if p.at == len(p.text) {
+			break
+		}
+		if !p.take("/") {
+			return nil, p.bad("/ is expected")
+		}
+		deep := p.take("/")
+		p.space()
+		if p.take("@") {
+			name, err := p.attribute()
+			if err != nil {
+				return nil, err
+			}
+			if deep {
+				result.steps = append(result.steps, step{deep: true, any: true})
+			}
+			result.attr = &name
+			if p.space(); p.at != len(p.text) {
+				return nil, p.bad("an attribute ends an expression")
+			}
+			break
+		}
+		s, err := p.step(deep)
+		if err != nil {
+			return nil, err
+		}
+		if result.steps = append(result.steps, s); len(result.steps) > maxSteps {
+			return nil, bad("an expression has more than %d steps", maxSteps)
+		}
+	}
+	if len(result.steps) == 0 {
+		return nil, bad("an expression selects nothing")
+	}
+	return result, nil
+}
+
+func (p *parser) step(deep bool) (s step, err error) {
+	s.deep = deep
+	if s.any, s.name, err = p.nameTest(); err != nil {
+		return s, err
+	}
+	if p.space(); p.take("[") {
+		if s.terms, err = p.predicate(); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+func (p *parser) predicate() (terms []term, err error) {
+	or := true
+	for {
+		t, err := p.term()
+		if err != nil {
+			return nil, err
+		}
+		t.or = or
+		if terms = append(terms, t); len(terms) > maxTerms {
+			return nil, bad("a predicate has more than %d terms", maxTerms)
+		}
+		p.space()
+		switch {
+		case p.take("]"):
+			return terms, nil
+		case p.word("and"):
+			or = false
+		case p.word("or"):
+			or = true
+		default:
+			return nil, p.bad("], and, or or is expected")
+		}
+	}
+}
+
+// term reads one comparison. The value is a literal in quotes, or a number.
+func (p *parser) term() (t term, err error) {
+	if p.space(); p.take("..") {
+		t.parent = true
+	} else if !p.take(".") {
+		if err = p.relative(&t); err != nil {
+			return t, err
+		}
+	}
+	for t.attr == nil && p.take("/") {
+		if err = p.relative(&t); err != nil {
+			return t, err
+		}
+	}
+	p.space()
+	for _, op := range [...]string{"!=", "<=", ">=", "=", "<", ">"} {
+		if p.take(op) {
+			t.op = op
+			break
+		}
+	}
+	if t.op == "" {
+		return t, nil // it is enough that there is one
+	}
+	p.space()
+	if p.at == len(p.text) {
+		return t, p.bad("a value is expected")
+	}
+	if q := p.text[p.at]; q == '"' || q == '\'' {
+		end := strings.IndexByte(p.text[p.at+1:], q)
+		if end < 0 {
+			return t, p.bad("a value is not closed")
+		}
+		t.value = p.text[p.at+1 : p.at+1+end]
+		p.at += end + 2
+		return t, nil
+	}
+	start := p.at
+	for p.at < len(p.text) && strings.IndexByte("+-.0123456789eE", p.text[p.at]) >= 0 {
+		p.at++
+	}
+	t.value = p.text[start:p.at]
+	if _, ok := number(t.value); !ok {
+		return t, p.bad("a value is a number, or in quotes")
+	}
+	return t, nil
+}
+
+// relative reads a step of a term's path.
+func (p *parser) relative(t *term) error {
+	if p.space(); p.take("@") {
+		name, err := p.attribute()
+		t.attr = &name
+		return err
+	}
+	var s step
+	var err error
+	if s.any, s.name, err = p.nameTest(); err != nil {
+		return err
+	}
+	if t.steps = append(t.steps, s); len(t.steps) > maxSteps {
+		return bad("an expression has more than %d steps", maxSteps)
+	}
+	return nil
+}
+
+func (p *parser) nameTest() (any bool, name xmltree.Name, err error) {
+	if p.space(); p.take("*") {
+		return true, name, nil
+	}
+	name, err = p.qname("")
+	return false, name, err
+}
+
+// attribute reads an attribute's name: without prefix it has no namespace.
+func (p *parser) attribute() (xmltree.Name, error) { return p.qname("") }
+
+// qname reads a qualified name. RFC 4661, 5: without prefix its namespace is
+// null, as in XPath 1.0; a prefix must be bound.
+func (p *parser) qname(space string) (xmltree.Name, error) {
+	local := p.ncname()
+	if local == "" {
+		return xmltree.Name{}, p.bad("a name is expected")
+	}
+	if !p.take(":") {
+		return xmltree.Name{Space: space, Local: local}, nil
+	}
+	bound, ok := p.prefixes[local]
+	if !ok {
+		return xmltree.Name{}, bad("the prefix %q is not in <ns-bindings>", local)
+	}
+	if local = p.ncname(); local == "" {
+		return xmltree.Name{}, p.bad("a name is expected")
+	}
+	return xmltree.Name{Space: bound, Local: local}, nil
+}
+
+func (p *parser) ncname() string {
+	start := p.at
+	for p.at < len(p.text) {
+		_, size := utf8.DecodeRuneInString(p.text[p.at:])
+		if !xmltree.IsNCName(p.text[start : p.at+size]) {
+			break
+		}
+		p.at += size
+	}
+	return p.text[start:p.at]
+}
+
+func (p *parser) space() {
+	for p.at < len(p.text) && strings.IndexByte(" \t\r\n", p.text[p.at]) >= 0 {
+		p.at++
+	}
+}
+
+func (p *parser) take(s string) bool {
+	if strings.HasPrefix(p.text[p.at:], s) {
+		p.at += len(s)
+		return true
+	}
+	return false
+}
+
+// word takes an operator's name, which a name may not follow at once.
+func (p *parser) word(s string) bool {
+	rest, ok := strings.CutPrefix(p.text[p.at:], s)
+	if !ok || rest == "" || strings.IndexByte(" \t\r\n@.*", rest[0]) < 0 {
+		return false
+	}
+	p.at += len(s)
+	return true
+}
+
+func (p *parser) bad(what string) error {
+	return bad("%s at position %d of %q", what, p.at+1, p.text)
+}
+
+// elements calls fn for each element that the path's steps select, in document
+// order, each once.
+func (x *path) elements(doc *xmltree.Doc, fn func(xmltree.Node)) {
+	current := []xmltree.Node{xmltree.Document}
+	for i := range x.steps {
+		var next []xmltree.Node
+		seen := xmltree.Node(-1) // of nested deep steps no node is taken twice
+		for _, n := range current {
+			if x.steps[i].deep {
+				for c := max(n+1, seen+1); c < doc.After(n) && len(next) < maxSelected; c++ {
+					if x.steps[i].matches(doc, c) {
+						next = append(next, c)
+					}
+				}
+				seen = max(seen, doc.After(n)-1)
+				continue
+			}
+			for c := doc.FirstElement(n); c != xmltree.None && len(next) < maxSelected; c = doc.NextElement(c) {
+				if x.steps[i].matches(doc, c) {
+					next = append(next, c)
+				}
+			}
+		}
+		current = next
+	}
+	for _, n := range current {
+		fn(n)
+	}
+}
+
+func (s *step) matches(doc *xmltree.Doc, n xmltree.Node) bool {
+	if doc.Kind(n) != xmltree.KindElement || !s.any && !doc.Is(n, s.name.Space, s.name.Local) {
+		return false
+	}
+	if len(s.terms) == 0 {
+		return true
+	}
+	all := false // of the alternative before
+	for i := range s.terms {
+		t := &s.terms[i]
+		if t.or {
+			if all {
+				return true
+			}
+			all = t.holds(doc, n)
+			continue
+		}
+		all = all && t.holds(doc, n)
+	}
+	return all
+}
+
+// holds compares as XPath 1.0, 3.4 does: one node of those that the path names
+// is enough.
+func (t *term) holds(doc *xmltree.Doc, n xmltree.Node) bool {
+	if t.parent {
+		if n = doc.Parent(n); n == xmltree.Document || n == xmltree.None {
+			return false
+		}
+	}
+	return t.walk(doc, n, t.steps)
+}
+
+func (t *term) walk(doc *xmltree.Doc, n xmltree.Node, steps []step) bool {
+	if len(steps) > 0 {
+		for c := doc.FirstElement(n); c != xmltree.None; c = doc.NextElement(c) {
+			if steps[0].matches(doc, c) && t.walk(doc, c, steps[1:]) {
+				return true
+			}
+		}
+		return false
+	}
+	if t.attr != nil {
+		v, ok := doc.Attr(n, t.attr.Space, t.attr.Local)
+		return ok && t.compare(v)
+	}
+	return t.compare(text(doc, n))
+}
+
+func (t *term) compare(v string) bool {
+	v = strings.Trim(v, " \t\r\n")
+	switch t.op {
+	case "":
+		return true
+	case "=", "!=":
+		equal := v == t.value
+		if a, ok := number(t.value); ok && !equal {
+			if b, ok := number(v); ok {
+				equal = a == b
+			}
+		}
+		return equal == (t.op == "=")
+	}
+	a, ok := number(v)
+	b, ok2 := number(t.value)
+	if !ok || !ok2 {
+		return false
+	}
+	switch t.op {
+	case "<":
+		return a < b
+	case ">":
+		return a > b
+	case "<=":
+		return a <= b
+	}
+	return a >= b
+}
+
+// text is an element's string-value: all character data in it.
+func text(doc *xmltree.Doc, n xmltree.Node) string {
+	if doc.FirstElement(n) == xmltree.None {
+		return doc.Text(n)
+	}
+	var b strings.Builder
+	for c := n; c < doc.After(n); c++ {
+		if doc.Kind(c) == xmltree.KindElement {
+			b.WriteString(doc.Text(c))
+		}
+	}
+	return b.String()
+}
+
+// number reads a decimal; neither infinity nor what is none is one.
+func number(s string) (float64, bool) {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsInf(v, 0) || math.IsNaN(v) || strings.ContainsAny(s, "xXpP_") {
+		return 0, false
+	}
+	return v, true
+}
