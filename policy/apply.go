@@ -12,21 +12,39 @@ import (
 // Apply alone makes one that holds anything; the zero value holds nothing and
 // cannot become a document.
 type Candidate struct {
-	told bool
-	doc  pidf.Assembly
+	told  bool
+	whole bool
+	doc   pidf.Assembly
 }
 
 // Apply is the privacy filter. Allow leaves what the permissions permit.
 // PoliteBlock leaves an empty document, which is then told as that of a
 // presentity that publishes nothing; so does Allow without permissions. Confirm
 // and Block leave nothing at all.
+//
+// A component is told when it is selected by what was published of it, and of
+// it what RFC 5025, 3.3.2 always shows and what has been granted. What is left is
+// written anew in one form, so that neither white space nor prefixes,
+// declarations, order of children or ids tell of what is not:
+//
+//   - ids are counted, for package view to replace; RPID elements lose theirs;
+//   - comments and processing instructions go, and so do XML attributes of known
+//     elements that no schema defines, for all-attributes too: RFC 5025 speaks of
+//     elements;
+//   - a language stays on what is text in some language;
+//   - times are told in UTC, rounded if the permissions say so; then the document
+//     says by how much;
+//   - elements that are not known are copied with the declarations they need.
+//
+// The parts stay in composed order; where times are rounded the newest rounded
+// time comes first, then what is written decides.
 func Apply(raw compose.Raw, d Decision) Candidate {
 	switch d.Handling {
 	case Allow:
 		if d.Permissions.All() {
-			return Candidate{told: true, doc: raw.Document()}
+			return Candidate{told: true, whole: true, doc: raw.Document()}
 		}
-		return Candidate{told: true}
+		return Candidate{told: true, doc: filtered(raw.Document(), d.Permissions.set)}
 	case PoliteBlock:
 		return Candidate{told: true}
 	default:
@@ -36,6 +54,10 @@ func Apply(raw compose.Raw, d Decision) Candidate {
 
 // None reports that the watcher must not be told any document.
 func (c Candidate) None() bool { return !c.told }
+
+// Whole reports that nothing had to be removed: the document is as composed, with
+// the ids that were published.
+func (c Candidate) Whole() bool { return c.whole }
 
 // Document returns what is left; Empty if the watcher is told of no presence.
 func (c Candidate) Document() pidf.Assembly { return c.doc }

@@ -1,0 +1,247 @@
+package policy
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/tacit-presence/tacit/pidf"
+	"github.com/tacit-presence/tacit/xmltree"
+)
+
+// rpid writes an element of RPID's that is told. Of its XML attributes those
+// stay that RPID defines and the watcher may know: from and until, the language,
+// a time-offset's description, user-input's as its level says. Its id goes, and
+// so does what other namespaces have put there.
+func (w *writer) rpid(c child) {
+	t := &traits[c.is]
+	w.uses |= usesRPID
+	w.put("<rpid:")
+	w.put(t.local)
+	w.lang(c.node)
+	if t.times {
+		w.timeAttr(c.node, "from")
+		w.timeAttr(c.node, "until")
+	}
+	switch c.is {
+	case elementTimeOffset:
+		w.plainAttr(c.node, "description")
+	case elementUserInput:
+		level := w.g.userInput
+		if w.g.everything {
+			level = userInputFull
+		}
+		// RFC 5025, 3.3.2.12 calls the time of the last input "since", as drafts
+		// of RPID did.
+		if level >= userInputThresholds {
+			w.plainAttr(c.node, "idle-threshold")
+		}
+		if level >= userInputFull {
+			w.timeAttr(c.node, "last-input")
+			w.timeAttr(c.node, "since")
+		}
+	}
+	w.content(c.node, t.local, false)
+}
+
+func (w *writer) plainAttr(n xmltree.Node, name string) {
+	if v, ok := w.doc.Attr(n, "", name); ok {
+		w.attr(name, v)
+	}
+}
+
+// timeAttr writes an attribute that is a time. What is none goes: nothing could
+// be said of how exact it is.
+func (w *writer) timeAttr(n xmltree.Node, name string) {
+	v, ok := w.doc.Attr(n, "", name)
+	if !ok {
+		return
+	}
+	at := len(w.buf)
+	w.put(" ")
+	w.put(name)
+	w.put(`="`)
+	b, ok := appendTime(w.buf, trimSpace(v), w.g.coarse)
+	if w.buf = b; !ok {
+		w.buf = w.buf[:at]
+		return
+	}
+	w.put(`"`)
+}
+
+// content writes the rest of an RPID element of which the start tag is open.
+// Between elements, white space and comments go.
+func (w *writer) content(n xmltree.Node, local string, prose bool) {
+	if w.doc.FirstElement(n) == xmltree.None {
+		text := w.doc.Text(n)
+		if !prose || isBlank(text) {
+			text = trimSpace(text)
+		}
+		if text == "" {
+			w.put("/>")
+			return
+		}
+		w.put(">")
+		w.escape(text)
+		w.closeRPID(local)
+		return
+	}
+	w.put(">")
+	for c := w.doc.FirstChild(n); c != xmltree.None; c = w.doc.Next(c) {
+		switch w.doc.Kind(c) {
+		case xmltree.KindElement:
+			w.value(c)
+		case xmltree.KindText:
+			if text := w.doc.Raw(c); !isBlank(text) {
+				w.put(text)
+			}
+		case xmltree.KindCData:
+			if text := strings.TrimSuffix(strings.TrimPrefix(w.doc.Raw(c), "<![CDATA["), "]]>"); !isBlank(text) {
+				w.escape(text)
+			}
+		}
+	}
+	w.closeRPID(local)
+}
+
+func (w *writer) closeRPID(local string) {
+	w.put("</rpid:")
+	w.put(local)
+	w.put(">")
+}
+
+// value writes an element within an RPID element: RPID's own, such as <away/> or
+// a note, or another namespace's.
+func (w *writer) value(n xmltree.Node) {
+	if w.doc.Space(n) != pidf.RPIDSpace {
+		if w.g.everything || !w.doc.Is(n, geoprivSpace, "geopriv") {
+			w.raw(n)
+		}
+		return
+	}
+	local := w.doc.Local(n)
+	w.put("<rpid:")
+	w.put(local)
+	w.lang(n)
+	w.content(n, local, local == "note" || local == "other")
+}
+
+// isBlank reports that s is white space alone, whichever way it is written.
+func isBlank(s string) bool {
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case ' ', '\t', '\r', '\n':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// raw copies an element that is not known, all of it but for comments, processing
+// instructions, locations (which a name that a rule does not know must not carry
+// along) and ids that must be unique in the document. It gets the declarations
+// that it needs from around it, for the root will not have them.
+func (w *writer) raw(n xmltree.Node) {
+	w.edits = w.edits[:0]
+	for i, end := n, w.doc.After(n); i < end; i++ {
+		switch w.doc.Kind(i) {
+		case xmltree.KindComment, xmltree.KindPI:
+			w.edits = append(w.edits, xmltree.Edit{Span: w.doc.Span(i)})
+		case xmltree.KindElement:
+			if i != n && !w.g.everything && w.doc.Is(i, geoprivSpace, "geopriv") {
+				w.edits = append(w.edits, xmltree.Edit{Span: w.doc.Span(i)})
+				i = w.doc.After(i) - 1
+				continue
+			}
+			w.withoutID(i)
+		}
+	}
+	start, span, at := len(w.buf), w.doc.Span(n), w.doc.NameEnd(n)
+	at = start + at - span.Start
+	from, src := span.Start, w.doc.Source()
+	for _, e := range w.edits {
+		w.put(src[from:e.Start])
+		from = e.End
+	}
+	w.put(src[from:span.End])
+	w.declare(n, start, at)
+}
+
+// withoutID removes the id of an RPID element.
+func (w *writer) withoutID(n xmltree.Node) {
+	if w.doc.NumAttrs(n) == 0 || w.doc.Space(n) != pidf.RPIDSpace {
+		return
+	}
+	if id, ok := w.doc.Find(n, "", "id"); ok {
+		span := id.Span()
+		span.Start-- // the white space before it
+		w.edits = append(w.edits, xmltree.Edit{Span: span})
+	}
+}
+
+// declare gives the copy of n at start the namespaces that it has from outside:
+// those of which the prefix stands before a colon in it, for a value may use one
+// as names do. at is where its name ends.
+func (w *writer) declare(n xmltree.Node, start, at int) {
+	if parent := w.doc.Parent(n); parent != w.scoped {
+		w.scope, w.scoped = w.doc.AppendScope(w.scope[:0], n), parent
+	}
+	w.used = append(w.used[:0], make([]bool, len(w.scope))...)
+	w.mentioned(w.buf[start:])
+	w.add = w.add[:0]
+	for i, b := range w.scope {
+		switch {
+		case b.Prefix == "":
+			if b.Space != pidf.Space && w.doc.UsesOuterDefault(n) {
+				w.add = xmltree.AppendBinding(w.add, b)
+			}
+		case !w.used[i] || w.declares(n, b.Prefix):
+		default:
+			if own := slices.Index(ownBindings[:], b); own >= 0 {
+				w.uses |= 1 << own // the root declares it
+				continue
+			}
+			w.add = xmltree.AppendBinding(w.add, b)
+		}
+	}
+	if len(w.add) > 0 {
+		w.buf = slices.Insert(w.buf, at, w.add...)
+	}
+}
+
+func (w *writer) declares(n xmltree.Node, prefix string) bool {
+	for i := range w.doc.NumAttrs(n) {
+		if a := w.doc.AttrAt(n, i); a.Declares() && a.Prefix() == prefix {
+			return true
+		}
+	}
+	return false
+}
+
+// mentioned marks the prefixes in scope that stand before a colon in a text, and
+// are not the end of a longer name.
+func (w *writer) mentioned(text []byte) {
+	for from := 0; ; {
+		colon := bytes.IndexByte(text[from:], ':')
+		if colon < 0 {
+			return
+		}
+		colon += from
+		start := colon
+		for start > from && inName(text[start-1]) {
+			start--
+		}
+		for i := range w.scope {
+			if w.scope[i].Prefix == string(text[start:colon]) {
+				w.used[i] = true
+			}
+		}
+		from = colon + 1
+	}
+}
+
+// inName reports whether a byte can be part of a name.
+func inName(c byte) bool {
+	return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' || c >= 0x80
+}

@@ -1,0 +1,373 @@
+package policy
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/tacit-presence/tacit/pidf"
+	"github.com/tacit-presence/tacit/xmltree"
+)
+
+// child is a child element that is told.
+type child struct {
+	node xmltree.Node
+	is   element
+}
+
+// piece is a part that is told: where its text is in the writer's, of a component
+// without its id, and its timestamp in that, which is empty if it has none.
+type piece struct {
+	of               *pidf.Part
+	start, end       int
+	timeStart, timed int
+}
+
+// namespaces is a set of those that are written with prefixes of our own.
+type namespaces uint8
+
+const (
+	usesDataModel namespaces = 1 << iota
+	usesRPID
+	usesOMA
+	usesOwn
+	allNamespaces = 1<<iota - 1
+)
+
+// ownBindings are the prefixes, in the order of namespaces.
+var ownBindings = [...]xmltree.Binding{
+	{Prefix: "dm", Space: pidf.DataModelSpace},
+	{Prefix: "rpid", Space: pidf.RPIDSpace},
+	{Prefix: "op", Space: pidf.OMASpace},
+	{Prefix: "t", Space: ownSpace},
+}
+
+// declarations has the root's declarations for each set of namespaces.
+var declarations = func() (t [allNamespaces + 1]string) {
+	for set := range t {
+		var b []byte
+		for i, n := range ownBindings {
+			if set>>i&1 != 0 {
+				b = xmltree.AppendBinding(b, n)
+			}
+		}
+		t[set] = string(b)
+	}
+	return t
+}()
+
+// writer writes what a grant leaves of a document. What is known is written
+// anew, in one form and with one set of prefixes: bytes that stay as they were
+// published would tell by their white space what has been cut out between them,
+// by their prefixes which client wrote them, and by the root's declarations which
+// formats the cut was in. What is not known is copied.
+type writer struct {
+	g      *grant
+	doc    *xmltree.Doc
+	buf    []byte
+	out    []byte
+	uses   namespaces
+	pieces []piece
+	kids   []child
+	status []child
+	edits  []xmltree.Edit
+	scope  []xmltree.Binding // around the children of scoped
+	used   []bool            // by index of scope
+	scoped xmltree.Node
+	add    []byte
+}
+
+var writers = sync.Pool{New: func() any { return new(writer) }}
+
+// filtered is the privacy filter: what g leaves of a document. Its ids are
+// counted, its order is the document's unless times are coarse.
+func filtered(doc pidf.Assembly, g *grant) pidf.Assembly {
+	if g == nil || !g.selects() {
+		return pidf.Assembly{}
+	}
+	tree, err := doc.Tree()
+	if err != nil || tree.Doc == nil { // beyond all limits: nothing may be told
+		return pidf.Assembly{}
+	}
+	w := writers.Get().(*writer)
+	w.g, w.doc, w.scoped = g, tree.Doc, xmltree.None
+	for i, c := range doc.Parts() {
+		w.part(c.Of, tree.Nodes[i])
+	}
+	out := w.assembly()
+	w.release()
+	return out
+}
+
+func (w *writer) release() {
+	clear(w.pieces)
+	clear(w.scope)
+	w.g, w.doc, w.uses = nil, nil, 0
+	w.buf, w.out, w.pieces, w.kids, w.status = w.buf[:0], w.out[:0], w.pieces[:0], w.kids[:0], w.status[:0]
+	w.edits, w.scope, w.used, w.add = w.edits[:0], w.scope[:0], w.used[:0], w.add[:0]
+	writers.Put(w)
+}
+
+// assembly puts the pieces together. The ids of components are counted: those
+// that were published, and what composition made of them, tell of others.
+func (w *writer) assembly() pidf.Assembly {
+	if len(w.pieces) == 0 {
+		return pidf.Assembly{}
+	}
+	if w.g.coarse > 0 {
+		w.sort()
+		w.sayCoarse()
+	}
+	var counts [len(forms)]int64
+	for i := range w.pieces {
+		p, start := &w.pieces[i], len(w.out)
+		if kind := p.of.Kind; forms[kind].open != "" {
+			counts[kind]++
+			w.out = append(w.out, forms[kind].open...)
+			w.out = strconv.AppendInt(w.out, counts[kind], 10)
+			w.out = append(w.out, '"')
+		}
+		w.out = append(w.out, w.buf[p.start:p.end]...)
+		p.start, p.end = start, len(w.out)
+	}
+	text := string(w.out)
+	parts := make([]pidf.Component, len(w.pieces))
+	for i := range w.pieces {
+		p := &w.pieces[i]
+		parts[i] = pidf.Component{Of: p.of, Text: text[p.start:p.end]}
+	}
+	return pidf.NewAssembly(declarations[w.uses], parts)
+}
+
+// sort takes the newest-first order of publications away where times are coarse:
+// it would tell in what order things happened within one step of them.
+func (w *writer) sort() {
+	rank := [...]int{pidf.Open: 0, pidf.Absent: 1, pidf.Closed: 2}
+	slices.SortStableFunc(w.pieces, func(a, b piece) int {
+		return cmp.Or(int(a.of.Kind)-int(b.of.Kind), rank[a.of.Basic]-rank[b.of.Basic],
+			bytes.Compare(w.buf[b.timeStart:b.timed], w.buf[a.timeStart:a.timed]),
+			bytes.Compare(w.buf[a.start:a.end], w.buf[b.start:b.end]))
+	})
+}
+
+// coarsePart is what the element that says how coarse times are was published as.
+var coarsePart = pidf.Part{Kind: pidf.Extension, Priority: pidf.NoPriority}
+
+// sayCoarse says in the document that its times are rounded down: a child of the
+// root, where PIDF's schema leaves room for other namespaces' elements.
+func (w *writer) sayCoarse() {
+	start := len(w.buf)
+	w.uses |= usesOwn
+	w.put(`<t:coarse-timestamps seconds="`)
+	w.buf = strconv.AppendInt(w.buf, int64(w.g.coarse), 10)
+	w.put(`"/>`)
+	w.pieces = append(w.pieces, piece{of: &coarsePart, start: start, end: len(w.buf)})
+}
+
+func (w *writer) put(s string) { w.buf = append(w.buf, s...) }
+
+// part writes a child of the root if it may be told.
+//
+// The root's notes, which RFC 5025 has no permission for, are told as those of
+// components. Elements of other namespaces there are unknown attributes.
+func (w *writer) part(p *pidf.Part, n xmltree.Node) {
+	out := piece{of: p, start: len(w.buf)}
+	switch p.Kind {
+	case pidf.Tuple, pidf.Person, pidf.Device:
+		if !w.g.admits(p) {
+			return
+		}
+		w.component(n, &out)
+	case pidf.Note:
+		if !w.g.everything && w.g.attributes&provideNote == 0 {
+			return
+		}
+		w.text(n, "<note", "</note>", true)
+	default:
+		if !w.g.shows(w.doc, n, classify(w.doc, n, inRoot), inRoot) {
+			return
+		}
+		w.raw(n)
+	}
+	out.end = len(w.buf)
+	w.pieces = append(w.pieces, out)
+}
+
+// forms are how components are written.
+var forms = [...]struct {
+	open, close, note, noteEnd, time, timeEnd string
+	in                                        place
+	uses                                      namespaces
+}{
+	pidf.Tuple:     {`<tuple id="t`, "</tuple>", "<note", "</note>", "<timestamp>", "</timestamp>", inTuple, 0},
+	pidf.Person:    {`<dm:person id="p`, "</dm:person>", "<dm:note", "</dm:note>", "<dm:timestamp>", "</dm:timestamp>", inPerson, usesDataModel},
+	pidf.Device:    {`<dm:device id="d`, "</dm:device>", "<dm:note", "</dm:note>", "<dm:timestamp>", "</dm:timestamp>", inDevice, usesDataModel},
+	pidf.Extension: {},
+}
+
+// component writes a tuple, person or device from the end of its id on.
+func (w *writer) component(n xmltree.Node, out *piece) {
+	form := &forms[out.of.Kind]
+	w.uses |= form.uses
+	if w.choose(n, form.in) {
+		w.lang(n)
+	}
+	w.put(">")
+	for _, c := range w.kids {
+		switch c.is {
+		case elementStatus:
+			w.putStatus()
+		case elementContact:
+			w.contact(c.node)
+		case elementNote:
+			w.text(c.node, form.note, form.noteEnd, true)
+		case elementTimestamp:
+			at := len(w.buf)
+			w.put(form.time)
+			start := len(w.buf)
+			b, ok := appendTime(w.buf, trimSpace(w.doc.Text(c.node)), w.g.coarse)
+			if w.buf = b; !ok { // of a year that is out of range in UTC
+				w.buf = w.buf[:at]
+				continue
+			}
+			out.timeStart, out.timed = start, len(w.buf)
+			w.put(form.timeEnd)
+		default:
+			w.attribute(c)
+		}
+	}
+	w.put(form.close)
+}
+
+// choose lists the children that are told, in order, and reports whether any of
+// them is text in some language.
+func (w *writer) choose(n xmltree.Node, in place) (speaks bool) {
+	w.kids, w.status = w.kids[:0], w.status[:0]
+	for c := w.doc.FirstElement(n); c != xmltree.None; c = w.doc.NextElement(c) {
+		e := classify(w.doc, c, in)
+		switch {
+		case !w.g.shows(w.doc, c, e, in):
+			continue
+		case e == elementStatus:
+			for s := w.doc.FirstElement(c); s != xmltree.None; s = w.doc.NextElement(s) {
+				if e := classify(w.doc, s, inStatus); w.g.shows(w.doc, s, e, inStatus) {
+					w.status = append(w.status, child{s, e})
+					speaks = speaks || e != elementBasic
+				}
+			}
+		}
+		w.kids = append(w.kids, child{c, e})
+		switch e {
+		case elementStatus, elementContact, elementTimestamp, elementTupleDevice, elementDeviceID, elementClass,
+			elementStatusIcon, elementTimeOffset, elementUserInput:
+		default:
+			speaks = true
+		}
+	}
+	inOrder(w.kids)
+	inOrder(w.status)
+	return speaks
+}
+
+// inOrder sorts children, which are few and mostly sorted, by what they are.
+func inOrder(list []child) {
+	slices.SortStableFunc(list, func(a, b child) int { return int(a.is) - int(b.is) })
+}
+
+func (w *writer) putStatus() {
+	if len(w.status) == 0 { // the schema wants the element
+		w.put("<status/>")
+		return
+	}
+	w.put("<status>")
+	for _, c := range w.status {
+		if c.is == elementBasic {
+			w.text(c.node, "<basic", "</basic>", false)
+			continue
+		}
+		w.attribute(c)
+	}
+	w.put("</status>")
+}
+
+func (w *writer) contact(n xmltree.Node) {
+	w.put("<contact")
+	if v, ok := w.doc.Attr(n, "", "priority"); ok {
+		w.attr("priority", trimSpace(v))
+	}
+	w.put(">")
+	w.escape(trimSpace(w.doc.Text(n)))
+	w.put("</contact>")
+}
+
+// attribute writes what is no element of PIDF's own.
+func (w *writer) attribute(c child) {
+	switch {
+	case c.is == elementTupleDevice || c.is == elementDeviceID:
+		w.uses |= usesDataModel
+		w.text(c.node, "<dm:deviceID", "</dm:deviceID>", false)
+	case isRPID(c.is):
+		w.rpid(c)
+	default:
+		w.raw(c.node)
+	}
+}
+
+// text writes an element that has text only. That of a note stays as it is, with
+// its language; else white space around it goes.
+func (w *writer) text(n xmltree.Node, open, end string, note bool) {
+	w.put(open)
+	text := w.doc.Text(n)
+	if note {
+		w.lang(n)
+	} else {
+		text = trimSpace(text)
+	}
+	w.put(">")
+	w.escape(text)
+	w.put(end)
+}
+
+func (w *writer) lang(n xmltree.Node) {
+	if v, ok := w.doc.Attr(n, xmltree.XMLSpace, "lang"); ok {
+		w.attr("xml:lang", v)
+	}
+}
+
+func (w *writer) attr(name, value string) {
+	w.put(" ")
+	w.put(name)
+	w.put(`="`)
+	w.put(xmltree.EscapeAttr(value))
+	w.put(`"`)
+}
+
+// escape appends text. A carriage return is written as a reference, else a reader
+// makes it a line feed.
+func (w *writer) escape(s string) {
+	for {
+		i := strings.IndexAny(s, "&<>\r")
+		if i < 0 {
+			w.put(s)
+			return
+		}
+		w.put(s[:i])
+		switch s[i] {
+		case '&':
+			w.put("&amp;")
+		case '<':
+			w.put("&lt;")
+		case '>':
+			w.put("&gt;")
+		default:
+			w.put("&#13;")
+		}
+		s = s[i+1:]
+	}
+}
+
+// trimSpace removes XML's white space around s.
+func trimSpace(s string) string { return strings.Trim(s, " \t\r\n") }
