@@ -12,9 +12,8 @@ import (
 // Apply alone makes one that holds anything; the zero value holds nothing and
 // cannot become a document.
 type Candidate struct {
-	told  bool
-	whole bool
-	doc   pidf.Assembly
+	told bool
+	doc  pidf.Assembly
 }
 
 // Apply is the privacy filter. Allow leaves what the permissions permit.
@@ -27,14 +26,19 @@ type Candidate struct {
 // written anew in one form, so that neither white space nor prefixes,
 // declarations, order of children or ids tell of what is not:
 //
-//   - ids are counted, for package view to replace; RPID elements lose theirs;
 //   - comments and processing instructions go, and so do XML attributes of known
 //     elements that no schema defines, for all-attributes too: RFC 5025 speaks of
 //     elements;
+//   - ids are made of what is told (see assembly); RPID elements lose theirs;
 //   - a language stays on what is text in some language;
 //   - times are told in UTC, rounded if the permissions say so; then the document
 //     says by how much;
 //   - elements that are not known are copied with the declarations they need.
+//
+// Components that have become equal but for their times are one, with the newest
+// time: their number would tell how many devices, or calendars, there are. It is
+// done before a watcher's own filter, which could count them. A component with
+// nothing left to tell goes if there is another of its kind.
 //
 // The parts stay in composed order; where times are rounded the newest rounded
 // time comes first, then what is written decides.
@@ -42,7 +46,7 @@ func Apply(raw compose.Raw, d Decision) Candidate {
 	switch d.Handling {
 	case Allow:
 		if d.Permissions.All() {
-			return Candidate{told: true, whole: true, doc: raw.Document()}
+			return Candidate{told: true, doc: raw.Document()}
 		}
 		return Candidate{told: true, doc: filtered(raw.Document(), d.Permissions.set)}
 	case PoliteBlock:
@@ -54,10 +58,6 @@ func Apply(raw compose.Raw, d Decision) Candidate {
 
 // None reports that the watcher must not be told any document.
 func (c Candidate) None() bool { return !c.told }
-
-// Whole reports that nothing had to be removed: the document is as composed, with
-// the ids that were published.
-func (c Candidate) Whole() bool { return c.whole }
 
 // Document returns what is left; Empty if the watcher is told of no presence.
 func (c Candidate) Document() pidf.Assembly { return c.doc }

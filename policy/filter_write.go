@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"bytes"
-	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,12 +16,15 @@ type child struct {
 	is   element
 }
 
-// piece is a part that is told: where its text is in the writer's, of a component
-// without its id, and its timestamp in that, which is empty if it has none.
+// piece is a part that is told. Its text is from start to end in the writer's
+// buffer; of a component, what stands between its id and its timestamp. The
+// timestamp's value, empty if it has none, is there too.
 type piece struct {
-	of               *pidf.Part
-	start, end       int
-	timeStart, timed int
+	of         *pidf.Part
+	start, end int
+	time       xmltree.Span
+	uses       namespaces
+	idle       bool // a component with nothing left to tell but its time
 }
 
 // namespaces is a set of those that are written with prefixes of our own.
@@ -69,7 +70,7 @@ type writer struct {
 	doc    *xmltree.Doc
 	buf    []byte
 	out    []byte
-	uses   namespaces
+	uses   namespaces // of the piece that is being written
 	pieces []piece
 	kids   []child
 	status []child
@@ -78,12 +79,12 @@ type writer struct {
 	used   []bool            // by index of scope
 	scoped xmltree.Node
 	add    []byte
+	ids    map[named]int // how many ids are made of each
 }
 
-var writers = sync.Pool{New: func() any { return new(writer) }}
+var writers = sync.Pool{New: func() any { return &writer{ids: make(map[named]int)} }}
 
-// filtered is the privacy filter: what g leaves of a document. Its ids are
-// counted, its order is the document's unless times are coarse.
+// filtered is the privacy filter: what g leaves of a document.
 func filtered(doc pidf.Assembly, g *grant) pidf.Assembly {
 	if g == nil || !g.selects() {
 		return pidf.Assembly{}
@@ -105,52 +106,11 @@ func filtered(doc pidf.Assembly, g *grant) pidf.Assembly {
 func (w *writer) release() {
 	clear(w.pieces)
 	clear(w.scope)
-	w.g, w.doc, w.uses = nil, nil, 0
+	w.g, w.doc = nil, nil
 	w.buf, w.out, w.pieces, w.kids, w.status = w.buf[:0], w.out[:0], w.pieces[:0], w.kids[:0], w.status[:0]
 	w.edits, w.scope, w.used, w.add = w.edits[:0], w.scope[:0], w.used[:0], w.add[:0]
+	clear(w.ids)
 	writers.Put(w)
-}
-
-// assembly puts the pieces together. The ids of components are counted: those
-// that were published, and what composition made of them, tell of others.
-func (w *writer) assembly() pidf.Assembly {
-	if len(w.pieces) == 0 {
-		return pidf.Assembly{}
-	}
-	if w.g.coarse > 0 {
-		w.sort()
-		w.sayCoarse()
-	}
-	var counts [len(forms)]int64
-	for i := range w.pieces {
-		p, start := &w.pieces[i], len(w.out)
-		if kind := p.of.Kind; forms[kind].open != "" {
-			counts[kind]++
-			w.out = append(w.out, forms[kind].open...)
-			w.out = strconv.AppendInt(w.out, counts[kind], 10)
-			w.out = append(w.out, '"')
-		}
-		w.out = append(w.out, w.buf[p.start:p.end]...)
-		p.start, p.end = start, len(w.out)
-	}
-	text := string(w.out)
-	parts := make([]pidf.Component, len(w.pieces))
-	for i := range w.pieces {
-		p := &w.pieces[i]
-		parts[i] = pidf.Component{Of: p.of, Text: text[p.start:p.end]}
-	}
-	return pidf.NewAssembly(declarations[w.uses], parts)
-}
-
-// sort takes the newest-first order of publications away where times are coarse:
-// it would tell in what order things happened within one step of them.
-func (w *writer) sort() {
-	rank := [...]int{pidf.Open: 0, pidf.Absent: 1, pidf.Closed: 2}
-	slices.SortStableFunc(w.pieces, func(a, b piece) int {
-		return cmp.Or(int(a.of.Kind)-int(b.of.Kind), rank[a.of.Basic]-rank[b.of.Basic],
-			bytes.Compare(w.buf[b.timeStart:b.timed], w.buf[a.timeStart:a.timed]),
-			bytes.Compare(w.buf[a.start:a.end], w.buf[b.start:b.end]))
-	})
 }
 
 // coarsePart is what the element that says how coarse times are was published as.
@@ -160,11 +120,10 @@ var coarsePart = pidf.Part{Kind: pidf.Extension, Priority: pidf.NoPriority}
 // root, where PIDF's schema leaves room for other namespaces' elements.
 func (w *writer) sayCoarse() {
 	start := len(w.buf)
-	w.uses |= usesOwn
 	w.put(`<t:coarse-timestamps seconds="`)
 	w.buf = strconv.AppendInt(w.buf, int64(w.g.coarse), 10)
 	w.put(`"/>`)
-	w.pieces = append(w.pieces, piece{of: &coarsePart, start: start, end: len(w.buf)})
+	w.pieces = append(w.pieces, piece{of: &coarsePart, start: start, end: len(w.buf), uses: usesOwn})
 }
 
 func (w *writer) put(s string) { w.buf = append(w.buf, s...) }
@@ -175,6 +134,7 @@ func (w *writer) put(s string) { w.buf = append(w.buf, s...) }
 // components. Elements of other namespaces there are unknown attributes.
 func (w *writer) part(p *pidf.Part, n xmltree.Node) {
 	out := piece{of: p, start: len(w.buf)}
+	w.uses = 0
 	switch p.Kind {
 	case pidf.Tuple, pidf.Person, pidf.Device:
 		if !w.g.admits(p) {
@@ -192,7 +152,8 @@ func (w *writer) part(p *pidf.Part, n xmltree.Node) {
 		}
 		w.raw(n)
 	}
-	out.end = len(w.buf)
+	out.uses = w.uses
+	out.end = len(w.buf) - (out.time.End - out.time.Start)
 	w.pieces = append(w.pieces, out)
 }
 
@@ -216,7 +177,9 @@ func (w *writer) component(n xmltree.Node, out *piece) {
 		w.lang(n)
 	}
 	w.put(">")
+	out.idle = true
 	for _, c := range w.kids {
+		out.idle = out.idle && (c.is == elementTimestamp || c.is == elementStatus && len(w.status) == 0)
 		switch c.is {
 		case elementStatus:
 			w.putStatus()
@@ -224,22 +187,14 @@ func (w *writer) component(n xmltree.Node, out *piece) {
 			w.contact(c.node)
 		case elementNote:
 			w.text(c.node, form.note, form.noteEnd, true)
-		case elementTimestamp:
-			at := len(w.buf)
-			w.put(form.time)
+		case elementTimestamp: // the last
 			start := len(w.buf)
-			b, ok := appendTime(w.buf, trimSpace(w.doc.Text(c.node)), w.g.coarse)
-			if w.buf = b; !ok { // of a year that is out of range in UTC
-				w.buf = w.buf[:at]
-				continue
-			}
-			out.timeStart, out.timed = start, len(w.buf)
-			w.put(form.timeEnd)
+			w.buf, _ = appendTime(w.buf, trimSpace(w.doc.Text(c.node)), w.g.coarse)
+			out.time = xmltree.Span{Start: start, End: len(w.buf)}
 		default:
 			w.attribute(c)
 		}
 	}
-	w.put(form.close)
 }
 
 // choose lists the children that are told, in order, and reports whether any of
