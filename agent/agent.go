@@ -130,6 +130,8 @@ func (s *Shard) Step(ev *shard.Event, now time.Time, out *shard.Batch) {
 		s.table.FlowGone(ev.Flow, now, out)
 	case shard.Undelivered:
 		s.table.Undelivered(ev.Dialog, now)
+	case shard.TooLarge:
+		s.table.TooLarge(ev.Dialog, now, out)
 	case shard.FlowSeen:
 		s.table.FlowSeen(ev, now, out)
 	case shard.Tick:

@@ -132,6 +132,49 @@ func TestUndelivered(t *testing.T) {
 	}
 }
 
+// What fits no datagram is not repeated, ends nothing, and is not tried again
+// before there is something else to tell.
+func TestTooLarge(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.mute = true
+	r.subscribe("bob", "Expires: 600\n")
+	r.respond(r.notifies[0], "200 OK")
+	r.publish("one", "")
+	tag := r.sends[0].Dialog
+	large := shard.Event{Kind: shard.TooLarge, Flow: r.flow, Dialog: tag}
+	r.event(large)
+	r.event(large) // once is enough
+	r.event(shard.Event{Kind: shard.TooLarge, Flow: r.flow})
+	if n := r.cfg.Notifier.Counters.TooLarge.Load(); n != 1 {
+		t.Errorf("%d counted", n)
+	}
+	if got := r.tick(5 * time.Minute); len(got) != 0 {
+		t.Errorf("repeated: %v", got)
+	}
+	if n := r.cfg.Notifier.Counters.Subscriptions.Load(); n != 1 {
+		t.Fatalf("%d subscriptions", n)
+	}
+	r.publish("two", "")
+	if len(r.notifies) != 1 || !strings.Contains(r.notifies[0].Body, "two") {
+		t.Fatalf("%v", r.notifies)
+	}
+	// The end is told even if the state does not fit.
+	r.event(large)
+	got := r.tick(5 * time.Minute)
+	if len(got) != 1 || state(got[0]) != "terminated;reason=timeout" || got[0].Body == "" {
+		t.Fatalf("%v", got)
+	}
+	r.event(large)
+	if len(r.notifies) != 1 || state(r.notifies[0]) != "terminated;reason=timeout" || r.notifies[0].Body != "" {
+		t.Errorf("%v", r.notifies)
+	}
+	r.event(large)
+	if got := r.tick(time.Minute); len(got) != 0 || r.records(notifier.KeyKind) != 0 {
+		t.Errorf("%v", got)
+	}
+}
+
 // A final NOTIFY that was lost with its connection is sent again as it was: the
 // presentity does not know its subscription any more.
 func TestFinalNotifyIsSentAgain(t *testing.T) {
@@ -178,7 +221,7 @@ func TestFlowSeen(t *testing.T) {
 	back.Flow.Conn = 6
 	for name, ev := range map[string]shard.Event{
 		"another's":         {Who: who("carol"), Flow: back.Flow, Contact: back.Contact},
-		"another contact":   {Who: back.Who, Flow: back.Flow, Contact: "sip:bob@198.51.100.1:5099"},
+		"another contact":   {Who: back.Who, Flow: back.Flow, Contact: "sip:bob@198.51.100.2"},
 		"no contact":        {Who: back.Who, Flow: back.Flow},
 		"another transport": {Who: back.Who, Flow: sip.Flow{Transport: sip.TransportTLS, Conn: 7}, Contact: back.Contact},
 	} {
@@ -197,5 +240,134 @@ func TestFlowSeen(t *testing.T) {
 	}
 	if r.publish("two", ""); len(r.notifies) != 1 {
 		t.Error("not told by the new connection")
+	}
+}
+
+// device subscribes bob by TCP from a connection, with a Contact value; c makes
+// the Call-ID.
+func (r *rig) device(conn uint64, c, contact string) (tag [12]byte) {
+	r.t.Helper()
+	r.flow.Transport, r.flow.Conn = sip.TransportTCP, conn
+	r.request("SUBSCRIBE", "bob", "Event: presence;id="+c+"\nContact: "+contact+"\n", "")
+	if len(r.sends) != 1 {
+		r.t.Fatalf("%+v", r.sends)
+	}
+	return r.sends[0].Dialog
+}
+
+// A watcher that comes back from another port gets what is its device's, and
+// never what may be another's.
+func TestFlowSeenFromAnotherPort(t *testing.T) {
+	t.Parallel()
+	const (
+		a    = "<sip:bob@198.51.100.1:40001;transport=tcp>"
+		b    = "<sip:bob@198.51.100.1:40002;transport=tcp>"
+		back = "<sip:bob@198.51.100.1:40009;transport=tcp>"
+		one  = ";+sip.instance=\"<urn:uuid:1>\""
+		two  = ";+sip.instance=\"<urn:uuid:2>\""
+	)
+	for name, c := range map[string]struct {
+		subs []string // Contacts, each on a connection of its own
+		gone int      // how many of the connections are gone
+		// restart is of the server: all connections are gone.
+		restart bool
+		seen    string
+		source  string
+		want    int // of them get the new connection
+	}{
+		"the only device":                   {subs: []string{a}, gone: 1, seen: back, want: 1},
+		"with two subscriptions":            {subs: []string{a, a}, gone: 2, seen: back, want: 2},
+		"an instance the first did not say": {subs: []string{a}, gone: 1, seen: back + one, want: 1},
+		"one of two devices":                {subs: []string{a, b}, gone: 2, seen: back, want: 0},
+		"another device lives":              {subs: []string{a, b}, gone: 1, seen: back, want: 0},
+		"another host's device lives":       {subs: []string{a, "<sip:bob@198.51.100.2:5060>"}, gone: 1, seen: back, want: 1},
+		"exactly one of two":                {subs: []string{a, b}, gone: 2, seen: b, want: 1},
+		"by its instance":                   {subs: []string{a + one, b + two}, gone: 2, seen: back + one, want: 1},
+		"by its instance, elsewhere":        {subs: []string{a + one}, gone: 1, seen: "<sip:bob@203.0.113.5>" + one, source: "203.0.113.5:9", want: 1},
+		"another instance":                  {subs: []string{a + one}, gone: 1, seen: back + two, want: 0},
+		"an instance said no more":          {subs: []string{a + one}, gone: 1, seen: back, want: 0},
+		"another user":                      {subs: []string{a}, gone: 1, seen: "<sip:bob2@198.51.100.1:40009>", want: 0},
+		"another network":                   {subs: []string{a}, gone: 1, seen: back, source: "203.0.113.5:9", want: 0},
+		"by its instance, restarted":        {subs: []string{a + one, b + two}, gone: 0, restart: true, seen: back + one, want: 1},
+		"the only device, restarted":        {subs: []string{a}, gone: 0, restart: true, seen: back, want: 1},
+		"no address":                        {subs: []string{a}, gone: 1, seen: "*", want: 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, nil)
+			for i, contact := range c.subs {
+				r.device(uint64(i+1), string(rune('a'+i)), contact)
+			}
+			if c.restart {
+				c.gone = len(c.subs)
+				r.restart(nil)
+			}
+			for i := range c.gone {
+				r.flow.Conn = uint64(i + 1)
+				r.event(shard.Event{Kind: shard.FlowGone, Flow: r.flow})
+			}
+			r.cfg.Notifier.Waiting.Take("sip:bob@example.com")
+			r.publish("one", "")
+			ev := shard.Event{Kind: shard.FlowSeen, Flow: r.flow, Who: who("bob"), Contact: c.seen}
+			ev.Flow.Conn = 99
+			if c.source != "" {
+				ev.Flow.Remote = netip.MustParseAddrPort(c.source)
+			}
+			r.event(ev)
+			if len(r.sends) != c.want {
+				t.Fatalf("%d get it, not %d", len(r.sends), c.want)
+			}
+			for _, s := range r.sends {
+				if s.Flow != ev.Flow {
+					t.Errorf("sent to %v", s.Flow)
+				}
+			}
+			if waits := r.cfg.Notifier.Waiting.Any(); waits != (c.want < c.gone) {
+				t.Errorf("waits on: %t", waits)
+			}
+		})
+	}
+}
+
+// A device that answers 481, or nothing, to what was sent to it by a guess ends
+// nothing, and the guess is not made again; the instance outlives a restart.
+func TestWrongGuess(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]func(r *rig){
+		"481":     func(r *rig) { r.respond(r.notifies[0], "481 Gone") },
+		"silence": func(r *rig) { r.tick(32 * time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, nil)
+			r.device(1, "a", "<sip:bob@198.51.100.1:40001;transport=tcp>")
+			r.event(shard.Event{Kind: shard.FlowGone, Flow: r.flow})
+			r.publish("one", "")
+			r.mute = true
+			ev := shard.Event{Kind: shard.FlowSeen, Flow: r.flow, Who: who("bob"), Contact: "<sip:bob@198.51.100.1:40009;transport=tcp>"}
+			ev.Flow.Conn = 2
+			if r.event(ev); len(r.notifies) != 1 {
+				t.Fatalf("%v", r.notifies)
+			}
+			answer(r)
+			if n := r.cfg.Notifier.Counters.Subscriptions.Load(); n != 1 {
+				t.Fatalf("%d subscriptions", n)
+			}
+			if r.event(ev); len(r.notifies) != 0 {
+				t.Error("guessed again")
+			}
+			if r.publish("two", ""); len(r.notifies) != 0 {
+				t.Error("told by the wrong connection")
+			}
+			ev.Contact = "<sip:bob@198.51.100.1:40001;transport=tcp>"
+			ev.Flow.Conn = 3
+			if r.event(ev); len(r.notifies) != 1 || !strings.Contains(r.notifies[0].Body, "two") {
+				t.Fatalf("%v", r.notifies)
+			}
+			r.respond(r.notifies[0], "481 Gone")
+			if n := r.cfg.Notifier.Counters.Subscriptions.Load(); n != 0 {
+				t.Errorf("a true 481 leaves %d subscriptions", n)
+			}
+		})
 	}
 }

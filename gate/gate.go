@@ -298,8 +298,8 @@ func (g *Gate) waiting(ev *shard.Event) (r returning) {
 		return r
 	}
 	for v := range ev.Msg.Values(sip.HeaderContact) {
-		if c, err := sip.ParseNameAddr(v); err == nil {
-			r.contact = c.RawURI
+		if _, err := sip.ParseNameAddr(v); err == nil {
+			r.contact = v
 			r.shards = g.cfg.Waiting.Take(ev.Who.AOR())
 			break
 		}

@@ -347,7 +347,7 @@ func TestWatcherComesBack(t *testing.T) {
 	}
 	for i, id := range []shard.ID{7, 200} {
 		ev := r.events[i+1]
-		if ev.Kind != shard.FlowSeen || ev.ID != id || ev.Flow != tcp || ev.Who.AOR() != bob || ev.Contact != "sip:bob@198.51.100.7;transport=tcp" {
+		if ev.Kind != shard.FlowSeen || ev.ID != id || ev.Flow != tcp || ev.Who.AOR() != bob || ev.Contact != "<sip:bob@198.51.100.7;transport=tcp>;expires=60" {
 			t.Errorf("%+v", ev)
 		}
 	}

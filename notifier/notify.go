@@ -130,6 +130,10 @@ func (t *Table) retransmit(s *Subscription, now time.Time, out *shard.Batch) {
 	case sip.ClientTimeout:
 		// RFC 6665, 4.2.2: a NOTIFY that times out ends the subscription.
 		t.cfg.Counters.TimedOut.Add(1)
+		if s.guessed && s.state != Terminated {
+			t.misguess(s)
+			return
+		}
 		t.remove(s, now, out)
 	}
 }
@@ -259,6 +263,11 @@ func (t *Table) Response(ev *shard.Event, now time.Time, out *shard.Batch) {
 	switch {
 	case status < 300:
 		t.cfg.Counters.Answered.Add(1)
+		s.guessed = false
+	case endsSubscription(status) && s.guessed && s.state != Terminated:
+		t.cfg.Counters.Failed.Add(1)
+		t.misguess(s)
+		return
 	case endsSubscription(status):
 		t.cfg.Counters.Failed.Add(1)
 		t.remove(s, now, out)

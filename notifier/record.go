@@ -43,6 +43,7 @@ type Record struct {
 	Mark       uint32              `cbor:"20,keyasint"`
 	Forget     int64               `cbor:"21,keyasint,omitempty"`
 	Strict     bool                `cbor:"22,keyasint,omitempty"`
+	Instance   uint64              `cbor:"23,keyasint,omitempty"`
 	Also       presence.AOR        `cbor:"40,keyasint,omitempty"`
 	Private    bool                `cbor:"41,keyasint,omitempty"`
 }
@@ -59,7 +60,7 @@ func (t *Table) put(s *Subscription, out *shard.Batch) {
 		State: s.state, Reason: s.reason, Target: s.target, Fixed: s.fixed,
 		Transport: s.flow.Transport, Local: s.flow.Local.String(), Remote: s.flow.Remote.String(),
 		Dial: s.dial, SwitchTCP: s.switchTCP, Peer: s.peer, Expires: s.expires,
-		Request: s.request, RemoteSeq: s.remoteSeq, Mark: s.mark, Forget: s.forget, Strict: s.strict,
+		Request: s.request, RemoteSeq: s.remoteSeq, Mark: s.mark, Forget: s.forget, Strict: s.strict, Instance: s.instance,
 		Also: s.Watcher.Also(), Private: s.Watcher.Private(),
 	}
 	value, err := store.AppendEncode(t.scratch[:0], &t.record)
@@ -90,7 +91,7 @@ func (t *Table) Restore(key, value []byte, resource func(presence.Presentity) *R
 	s := &Subscription{
 		Resource: resource(r.Presentity), Watcher: identity.RestorePrivate(r.Watcher, r.Mechanism, r.Also, r.Private),
 		Entity: r.Entity, Package: p, EventID: r.EventID, state: r.State, reason: r.Reason,
-		target: r.Target, fixed: r.Fixed, strict: r.Strict, dial: r.Dial, switchTCP: r.SwitchTCP, peer: r.Peer,
+		target: r.Target, fixed: r.Fixed, strict: r.Strict, dial: r.Dial, switchTCP: r.SwitchTCP, peer: r.Peer, instance: r.Instance,
 		expires: r.Expires, request: r.Request, remoteSeq: r.RemoteSeq, restored: true,
 		cseq: r.Mark, mark: r.Mark, forget: r.Forget, index: -1,
 	}

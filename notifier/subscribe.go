@@ -17,6 +17,8 @@ type ask struct {
 	eventID string
 	expires time.Duration
 	target  string
+	// instance is the Contact's, as instanceKey gives it.
+	instance uint64
 }
 
 // refusal is an error answer to a request.
@@ -173,7 +175,7 @@ func (t *Table) read(m *sip.Message) (a ask, no *refusal) {
 		if err != nil || c.URI.Scheme != "sip" && c.URI.Scheme != "sips" {
 			return a, &refusal{status: 400, reason: "Contact Must Be a SIP URI"}
 		}
-		a.target = c.RawURI
+		a.target, a.instance = c.RawURI, instanceKey(c.Params)
 		return a, nil
 	}
 	return a, &refusal{status: 400, reason: "Missing Contact"}
@@ -238,7 +240,7 @@ func (t *Table) dialog(s *Subscription, ev *shard.Event, a ask) *refusal {
 	} else {
 		s.retarget(a.target)
 	}
-	s.remoteSeq = m.CSeq.Seq
+	s.remoteSeq, s.instance = m.CSeq.Seq, a.instance
 	t.attach(s, ev.Flow)
 	t.route(s)
 	return nil

@@ -90,6 +90,7 @@ type Subscription struct {
 	fixed     string // Route, From, To, Call-ID and Event lines, each with CRLF
 	flow      sip.Flow
 	peer      uint64 // hash of Call-ID and remote tag
+	instance  uint64 // hash of the Contact's +sip.instance; zero: it has none
 	expires   int64
 	request   uint64 // fingerprint of the request that made or last changed it
 	remoteSeq uint32
@@ -105,6 +106,8 @@ type Subscription struct {
 	force      bool // send even if the body is as before, and now
 	over       bool // Terminated, and its last body is made
 	detached   bool // its connection is gone
+	guessed    bool // flow is a guess of FlowSeen's that no answer has confirmed
+	misguessed bool // such a guess was wrong once, and is not made again
 	strict     bool // the first route is a strict router: target is its URI
 	dial       bool // flow may be dialled
 	switchTCP  bool
@@ -131,6 +134,15 @@ func (s *Subscription) Target() string { return s.target }
 
 // Flow is the way NOTIFYs take; alive is false when its connection is gone.
 func (s *Subscription) Flow() (f sip.Flow, alive bool) { return s.flow, !s.detached }
+
+// instanceKey hashes the +sip.instance of a Contact's parameters (RFC 5626, 4.1):
+// it is compared only among the devices of one watcher.
+func instanceKey(params string) uint64 {
+	if v, ok := sip.HeaderParam(params, "+sip.instance"); ok && v != "" {
+		return hash64(hashSeed, v)
+	}
+	return 0
+}
 
 // peerKey hashes the dialog's identifiers of the remote side: an answer to "is
 // this request of that dialog" for which the strings need not be kept. The tag,

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"hash"
 	"math/bits"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -56,6 +55,7 @@ type Counters struct {
 	Answered       atomic.Int64
 	Failed         atomic.Int64 // final answers other than 2xx
 	TimedOut       atomic.Int64
+	TooLarge       atomic.Int64 // NOTIFYs that fit no datagram
 	Ended          atomic.Int64
 	StrayResponses atomic.Int64
 }
@@ -316,6 +316,24 @@ func (t *Table) Undelivered(tag Tag, now time.Time) {
 	t.arm(s)
 }
 
+// TooLarge says that a NOTIFY does not fit the only transport to its watcher: it
+// would not leave however often it were repeated. That ends no subscription, the
+// next state may fit; only a final NOTIFY goes once more, without its body, for
+// there is no next one.
+func (t *Table) TooLarge(tag Tag, now time.Time, out *shard.Batch) {
+	s := t.subs[tag]
+	if s == nil || !s.pending {
+		return
+	}
+	t.cfg.Counters.TooLarge.Add(1)
+	s.pending, s.tx = false, sip.ClientTx{}
+	if s.state == Terminated && s.sentBody.text != "" {
+		s.over, s.dirty, s.force = true, true, true
+	}
+	s.sentBody = Body{}
+	t.flush(s, now.UnixNano(), out)
+}
+
 // undialled keeps those whose NOTIFY found no connection to be opened: a
 // transport error counts as 503 (RFC 3261, 8.1.3.1), which ends nothing.
 func (t *Table) undialled(f sip.Flow, now time.Time) {
@@ -337,80 +355,10 @@ func (t *Table) detach(s *Subscription) {
 	t.cfg.Waiting.Add(s.Watcher.AOR(), t.cfg.Shard)
 }
 
-// FlowSeen gives the way back to those subscriptions of a watcher that lost it,
-// if the request it came with names the same Contact.
-func (t *Table) FlowSeen(ev *shard.Event, now time.Time, out *shard.Batch) {
-	contact, err := sip.ParseURI(ev.Contact)
-	left := false
-	for _, s := range t.subs {
-		if !s.detached || s.state == Terminated || s.Watcher.AOR() != ev.Who.AOR() {
-			continue
-		}
-		target, bad := sip.ParseURI(s.target)
-		if err != nil || bad != nil || s.flow.Transport != ev.Flow.Transport ||
-			contact.User != target.User || contact.Host != target.Host || contact.Port != target.Port {
-			left = true
-			continue
-		}
-		t.attach(s, ev.Flow)
-		t.flush(s, now.UnixNano(), out)
-	}
-	if left {
-		t.cfg.Waiting.Add(ev.Who.AOR(), t.cfg.Shard)
-	}
-}
-
 // attach makes f the way to the watcher.
 func (t *Table) attach(s *Subscription, f sip.Flow) {
 	t.unbind(s)
 	s.flow = f
-	s.detached = false
+	s.detached, s.guessed, s.misguessed = false, false, false
 	t.bind(s)
-}
-
-// Waiting remembers which shards hold subscriptions that lost their connection,
-// by watcher, so that the watcher's next request can be told to just those. Safe
-// for concurrent use.
-type Waiting struct {
-	some atomic.Int64
-	mu   sync.Mutex
-	by   map[presence.AOR]*[shard.Count / 64]uint64
-}
-
-// Add notes that a subscription of w in shard id waits.
-func (w *Waiting) Add(a presence.AOR, id shard.ID) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.by == nil {
-		w.by = map[presence.AOR]*[shard.Count / 64]uint64{}
-	}
-	set := w.by[a]
-	if set == nil {
-		set = new([shard.Count / 64]uint64)
-		w.by[a] = set
-		w.some.Add(1)
-	}
-	set[id/64] |= 1 << (id % 64)
-}
-
-// Any reports whether anything is noted at all; it takes no lock.
-func (w *Waiting) Any() bool { return w.some.Load() > 0 }
-
-// Take returns the shards noted for w and forgets them.
-func (w *Waiting) Take(a presence.AOR) []shard.ID {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	set := w.by[a]
-	if set == nil {
-		return nil
-	}
-	delete(w.by, a)
-	w.some.Add(-1)
-	var ids []shard.ID
-	for i := range shard.Count {
-		if set[i/64]&(1<<(i%64)) != 0 {
-			ids = append(ids, shard.ID(i))
-		}
-	}
-	return ids
 }

@@ -46,6 +46,7 @@ func (s *Server) register(reg *prometheus.Registry) {
 	counter("notify_retransmitted_total", "NOTIFY retransmissions.", load(&n.Retransmitted))
 	counter("notify_answered_total", "NOTIFY requests answered 2xx.", load(&n.Answered))
 	counter("notify_failed_total", "NOTIFY requests answered otherwise.", load(&n.Failed))
+	counter("notify_too_large_total", "NOTIFY requests that fit no datagram.", load(&n.TooLarge))
 	counter("notify_timeout_total", "NOTIFY requests never answered.", load(&n.TimedOut))
 
 	counter("published_total", "PUBLISH requests accepted.", load(&a.Published))

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
+	"time"
 
 	"github.com/tacit-presence/tacit/certs"
 	"github.com/tacit-presence/tacit/edge"
@@ -29,6 +31,7 @@ type Server struct {
 	webs      []*webListener
 	running   bool
 	listening []Listener
+	warned    atomic.Int64 // when tooLarge last warned, Unix nanoseconds
 }
 
 // outward lets the gate send through the edge.
@@ -50,9 +53,27 @@ func (o outward) Send(flow sip.Flow, message []byte, dial, switchTCP bool) shard
 		return shard.Gone
 	case errors.Is(err, edge.ErrQueueFull):
 		return shard.Full
+	case errors.Is(err, edge.ErrTooLarge):
+		o.s.tooLarge(flow, len(message))
+		return shard.Oversize
 	}
 	o.s.log.Debug("cannot send", "to", flow.Remote, "transport", flow.Transport.String(), "error", err)
 	return shard.Sent // and lost, as a datagram may be: the transaction's timers see to it
+}
+
+// tooLargeEvery is the least time between two warnings of messages too large: one
+// long document of a presentity with many watchers makes as many.
+const tooLargeEvery = time.Minute
+
+// tooLarge warns of a message that no datagram can carry. All are counted.
+func (s *Server) tooLarge(to sip.Flow, size int) {
+	now := time.Now().UnixNano()
+	last := s.warned.Load()
+	if last != 0 && now-last < int64(tooLargeEvery) || !s.warned.CompareAndSwap(last, now) {
+		return
+	}
+	s.log.Warn("a message is too large for UDP: its receiver needs TCP, or a shorter document",
+		"to", to.Remote.String(), "bytes", size)
 }
 
 // Pin keeps a connection on which subscriptions live.

@@ -415,6 +415,8 @@ func (w *worker) send(b *Batch) {
 			w.r.Submit(Event{Kind: FlowGone, ID: s.ID, Flow: s.Flow})
 		case outcome == Full:
 			w.r.Submit(Event{Kind: Undelivered, ID: s.ID, Flow: s.Flow, Dialog: s.Dialog})
+		case outcome == Oversize:
+			w.r.Submit(Event{Kind: TooLarge, ID: s.ID, Flow: s.Flow, Dialog: s.Dialog})
 		}
 	}
 	for _, fn := range b.after {

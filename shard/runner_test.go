@@ -309,8 +309,14 @@ func TestGoneFlow(t *testing.T) {
 			out.Add(Send{ID: 5, Flow: flow, Dialog: [12]byte{5, 1}}, append(out.Buffer(), "a request"...))
 		}})
 		synctest.Wait()
+		s.sender.set(Oversize)
+		s.Submit(Event{Kind: Call, ID: 5, Do: func(_ Machine, _ time.Time, out *Batch) {
+			out.Add(Send{ID: 5, Flow: flow, Answer: true}, append(out.Buffer(), "an answer"...))
+			out.Add(Send{ID: 5, Flow: flow, Dialog: [12]byte{5, 2}}, append(out.Buffer(), "a request"...))
+		}})
+		synctest.Wait()
 		ev := s.machines[5].told()
-		if len(ev) != 2 || ev[0].Kind != FlowGone || ev[0].Flow != flow ||
+		if len(ev) != 3 || ev[2].Kind != TooLarge || ev[2].Dialog != [12]byte{5, 2} || ev[0].Kind != FlowGone || ev[0].Flow != flow ||
 			ev[1].Kind != Undelivered || ev[1].Dialog != [12]byte{5, 1} {
 			t.Errorf("%v", ev)
 		}

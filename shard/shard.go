@@ -44,6 +44,9 @@ const (
 	// Undelivered says that Flow could not take the message of Dialog: its peer is
 	// slower than what it is told.
 	Undelivered
+	// TooLarge says that the message of Dialog does not fit Flow's transport, and
+	// so cannot be sent at all.
+	TooLarge
 	// FlowSeen says that Who, reachable at Contact, has just been heard on Flow:
 	// what waits for it can go out.
 	FlowSeen
@@ -64,8 +67,8 @@ type Event struct {
 	Who        presence.Principal  // Request, FlowSeen
 	Presentity presence.Presentity // Request outside a dialog: whom it is about
 	Owner      []presence.AOR      // and all addresses-of-record of that presentity
-	Contact    string              // FlowSeen: the Contact URI
-	Dialog     [12]byte            // Undelivered: that of the Send; Response: what its branch says
+	Contact    string              // FlowSeen: the Contact header field's value
+	Dialog     [12]byte            // Undelivered, TooLarge: that of the Send; Response: what its branch says
 	CSeq       uint32              // Response: the request's, by its branch
 	Status     int                 // Response: Msg may be nil where this says it all
 
@@ -85,9 +88,10 @@ type Outcome uint8
 
 // The outcomes.
 const (
-	Sent Outcome = iota // or queued
-	Gone                // the flow's connection does not exist any more
-	Full                // the flow takes no more just now
+	Sent     Outcome = iota // or queued
+	Gone                    // the flow's connection does not exist any more
+	Full                    // the flow takes no more just now
+	Oversize                // no message of that size can leave by the flow
 )
 
 // Send is one message to be sent once the batch it stands in is durable.
