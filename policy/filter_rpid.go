@@ -141,9 +141,10 @@ func isBlank(s string) bool {
 // raw copies an element that is not known, all of it but for comments, processing
 // instructions, locations (which a name that a rule does not know must not carry
 // along) and ids that must be unique in the document. It gets the declarations
-// that it needs from around it, for the root will not have them.
+// that it needs from around it, for the root will not have them, and keeps of its
+// own those that it needs: composition may have put its publication's there.
 func (w *writer) raw(n xmltree.Node) {
-	w.edits = w.edits[:0]
+	w.edits, w.own = w.edits[:0], w.own[:0]
 	for i, end := n, w.doc.After(n); i < end; i++ {
 		switch w.doc.Kind(i) {
 		case xmltree.KindComment, xmltree.KindPI:
@@ -154,7 +155,7 @@ func (w *writer) raw(n xmltree.Node) {
 				i = w.doc.After(i) - 1
 				continue
 			}
-			w.withoutID(i)
+			w.attributes(i, i == n)
 		}
 	}
 	start, span, at := len(w.buf), w.doc.Span(n), w.doc.NameEnd(n)
@@ -168,35 +169,51 @@ func (w *writer) raw(n xmltree.Node) {
 	w.declare(n, start, at)
 }
 
-// withoutID removes the id of an RPID element.
-func (w *writer) withoutID(n xmltree.Node) {
-	if w.doc.NumAttrs(n) == 0 || w.doc.Space(n) != pidf.RPIDSpace {
+// attributes removes the id of an RPID element, and of the element that is copied
+// the declarations, which are made anew.
+func (w *writer) attributes(n xmltree.Node, copied bool) {
+	rpid := w.doc.NumAttrs(n) > 0 && w.doc.Space(n) == pidf.RPIDSpace
+	if !rpid && !copied {
 		return
 	}
-	if id, ok := w.doc.Find(n, "", "id"); ok {
-		span := id.Span()
-		span.Start-- // the white space before it
+	for i := range w.doc.NumAttrs(n) {
+		a := w.doc.AttrAt(n, i)
+		declares := copied && a.Declares() && a.Prefix() != ""
+		if declares {
+			w.own = append(w.own, xmltree.Binding{Prefix: a.Prefix(), Space: a.Value()})
+		} else if !rpid || a.Space() != "" || a.Local() != "id" {
+			continue
+		}
+		span := a.Span()
+		for isBlank(w.doc.Source()[span.Start-1 : span.Start]) {
+			span.Start--
+		}
 		w.edits = append(w.edits, xmltree.Edit{Span: span})
 	}
 }
 
-// declare gives the copy of n at start the namespaces that it has from outside:
-// those of which the prefix stands before a colon in it, for a value may use one
-// as names do. at is where its name ends.
+// declare gives the copy of n at start its namespaces: those of which the prefix
+// stands before a colon in it, for a value may use one as names do. at is where
+// its name ends.
 func (w *writer) declare(n xmltree.Node, start, at int) {
 	if parent := w.doc.Parent(n); parent != w.scoped {
 		w.scope, w.scoped = w.doc.AppendScope(w.scope[:0], n), parent
 	}
-	w.used = append(w.used[:0], make([]bool, len(w.scope))...)
+	all := len(w.own) + len(w.scope)
+	if all == 0 {
+		return
+	}
+	w.used = append(w.used[:0], make([]bool, all)...)
 	w.mentioned(w.buf[start:])
 	w.add = w.add[:0]
-	for i, b := range w.scope {
+	for i, used := range w.used {
+		b := w.binding(i)
 		switch {
 		case b.Prefix == "":
 			if b.Space != pidf.Space && w.doc.UsesOuterDefault(n) {
 				w.add = xmltree.AppendBinding(w.add, b)
 			}
-		case !w.used[i] || w.declares(n, b.Prefix):
+		case !used || b.Prefix == "xml":
 		default:
 			if own := slices.Index(ownBindings[:], b); own >= 0 {
 				w.uses |= 1 << own // the root declares it
@@ -210,13 +227,12 @@ func (w *writer) declare(n xmltree.Node, start, at int) {
 	}
 }
 
-func (w *writer) declares(n xmltree.Node, prefix string) bool {
-	for i := range w.doc.NumAttrs(n) {
-		if a := w.doc.AttrAt(n, i); a.Declares() && a.Prefix() == prefix {
-			return true
-		}
+// binding returns one of those that an element that is copied has, its own first.
+func (w *writer) binding(i int) xmltree.Binding {
+	if i < len(w.own) {
+		return w.own[i]
 	}
-	return false
+	return w.scope[i-len(w.own)]
 }
 
 // mentioned marks the prefixes in scope that stand before a colon in a text, and
@@ -232,9 +248,10 @@ func (w *writer) mentioned(text []byte) {
 		for start > from && inName(text[start-1]) {
 			start--
 		}
-		for i := range w.scope {
-			if w.scope[i].Prefix == string(text[start:colon]) {
+		for i := range w.used {
+			if w.binding(i).Prefix == string(text[start:colon]) {
 				w.used[i] = true
+				break
 			}
 		}
 		from = colon + 1

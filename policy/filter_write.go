@@ -76,7 +76,8 @@ type writer struct {
 	status []child
 	edits  []xmltree.Edit
 	scope  []xmltree.Binding // around the children of scoped
-	used   []bool            // by index of scope
+	own    []xmltree.Binding // of an element that is copied
+	used   []bool            // by index of own, then scope
 	scoped xmltree.Node
 	add    []byte
 	ids    map[named]int // how many ids are made of each
@@ -106,9 +107,10 @@ func filtered(doc pidf.Assembly, g *grant) pidf.Assembly {
 func (w *writer) release() {
 	clear(w.pieces)
 	clear(w.scope)
+	clear(w.own)
 	w.g, w.doc = nil, nil
 	w.buf, w.out, w.pieces, w.kids, w.status = w.buf[:0], w.out[:0], w.pieces[:0], w.kids[:0], w.status[:0]
-	w.edits, w.scope, w.used, w.add = w.edits[:0], w.scope[:0], w.used[:0], w.add[:0]
+	w.edits, w.scope, w.own, w.used, w.add = w.edits[:0], w.scope[:0], w.own[:0], w.used[:0], w.add[:0]
 	clear(w.ids)
 	writers.Put(w)
 }
@@ -147,10 +149,11 @@ func (w *writer) part(p *pidf.Part, n xmltree.Node) {
 		}
 		w.text(n, "<note", "</note>", true)
 	default:
-		if !w.g.shows(w.doc, n, classify(w.doc, n, inRoot), inRoot) {
+		e := classify(w.doc, n, inRoot)
+		if !w.g.shows(w.doc, n, e, inRoot) {
 			return
 		}
-		w.raw(n)
+		w.attribute(child{n, e})
 	}
 	out.uses = w.uses
 	out.end = len(w.buf) - (out.time.End - out.time.Start)
