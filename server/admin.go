@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -149,8 +150,13 @@ func copyRules(old *policy.Rules) *policy.Rules {
 	return rules
 }
 
-// Rules lists a presentity's decisions.
+// Rules lists a presentity's decisions, or everybody's.
 func (a admin) Rules(aor presence.AOR) (list []RuleInfo, err error) {
+	if aor == "" {
+		return everyonesRules(a.c.users, func(id shard.ID, fn func(m *machine)) error {
+			return a.do(id, func(m *machine, _ time.Time, _ *shard.Batch) { fn(m) })
+		})
+	}
 	p, err := a.presentity(aor)
 	if err != nil {
 		return nil, err
@@ -168,6 +174,36 @@ func listRules(rules *policy.Rules) []RuleInfo {
 		list = append(list, RuleInfo{Watcher: w, Decision: rules.Decisions[w].String()})
 	}
 	return list
+}
+
+// everyonesRules lists the decisions of all users, those of a shard in one visit.
+func everyonesRules(d *identity.Directory, visit func(id shard.ID, fn func(m *machine)) error) ([]RuleInfo, error) {
+	var in [shard.Count][]presence.Presentity
+	for _, u := range d.List() {
+		p := presence.Presentity(u.AORs[0])
+		in[shard.Of(p)] = append(in[shard.Of(p)], p)
+	}
+	list := []RuleInfo{}
+	for i, people := range in {
+		if len(people) == 0 {
+			continue
+		}
+		err := visit(shard.ID(i), func(m *machine) {
+			for _, p := range people {
+				for _, r := range listRules(m.agent.Rules(p)) {
+					r.Presentity = p
+					list = append(list, r)
+				}
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(list, func(x, y RuleInfo) int {
+		return cmp.Or(cmp.Compare(x.Presentity, y.Presentity), cmp.Compare(x.Watcher, y.Watcher))
+	})
+	return list, nil
 }
 
 // Pending lists the subscriptions that wait for a decision.
@@ -376,6 +412,11 @@ func OpenOffline(dir string, domains []string) (*Offline, error) {
 func openOffline(cfg Config) (*Offline, error) {
 	if len(cfg.Domains) == 0 {
 		return nil, fmt.Errorf("%w: no server has run on %s yet, and no domain is given", ErrStopped, cfg.Dir)
+	}
+	if info, err := os.Stat(cfg.Dir); err == nil {
+		if err := checkOwner(cfg.Dir, info, os.Geteuid()); err != nil {
+			return nil, err
+		}
 	}
 	st, err := store.OpenPebble(filepath.Join(cfg.Dir, storeName), store.Options{})
 	if err != nil {

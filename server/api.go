@@ -81,7 +81,7 @@ type Admin interface {
 
 	SetRule(p, watcher presence.AOR, h policy.Handling) error // ErrNoUser when p is nobody's; effective when it returns
 	RemoveRule(p, watcher presence.AOR) error
-	Rules(p presence.AOR) ([]RuleInfo, error)
+	Rules(p presence.AOR) ([]RuleInfo, error) // p empty: of all
 	Pending(p presence.AOR) ([]SubInfo, error)
 
 	Subs(p presence.AOR) ([]SubInfo, error) // p empty: all
@@ -111,6 +111,9 @@ type UserInfo struct {
 
 // RuleInfo is one per-watcher decision.
 type RuleInfo struct {
+	// Presentity is whose decision it is; empty where one's rules were asked for.
+	Presentity presence.Presentity `json:"presentity,omitempty"`
+
 	Watcher  presence.AOR `json:"watcher"`
 	Decision string       `json:"decision"`
 }

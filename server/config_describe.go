@@ -186,9 +186,9 @@ func wrap(text string, width int) []string {
 // nearestKey finds the known key most like an unknown one: the same name in
 // another table, or one that few typing errors turn into it.
 func nearestKey(unknown string) string {
-	const far = 3 // more errors than this make another word
-	best, bestAt := "", far+1
+	const far = 3 // more errors than this make another word, and so does one in each three letters
 	_, last := cutLast(unknown)
+	best, bestAt := "", min(far, max(1, len(last)/3))+1
 	for _, k := range configKeys() {
 		if _, name := cutLast(k.Path); name == last {
 			return k.Path
@@ -208,22 +208,25 @@ func cutLast(path string) (table, name string) {
 	return path[:i], path[i+1:]
 }
 
-// editDistance counts the insertions, deletions and replacements from a to b.
+// editDistance counts the insertions, deletions, replacements and swaps of
+// neighbours from a to b.
 func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
+	before, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
+		before, above, row = above, row, before
 		row[0] = i + 1
 		for j := range len(b) {
-			cost := diagonal
+			cost := above[j]
 			if a[i] != b[j] {
 				cost++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				cost = min(cost, before[j-1]+1)
+			}
+			row[j+1] = min(cost, row[j]+1, above[j+1]+1)
 		}
 	}
 	return row[len(b)]

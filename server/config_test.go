@@ -125,6 +125,8 @@ func TestConfigFaultsSayWhereAndWhat(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"unknown key":        {"dir = \"x\"\ndomain = [\"a\"]", "f.toml:2: domain: unknown key; did you mean domains?"},
 		"key of other table": {least + "min_expires = \"1s\"", "f.toml:8: listener.min_expires: unknown key; did you mean presence.min_expires?"},
+		"letters swapped":    {"dri = \"x\"", "f.toml:1: dri: unknown key; did you mean dir?"},
+		"short and another":  {"foo = 1", "f.toml:1: foo: unknown key; `tacit config describe` lists them all"},
 		"nothing like it":    {least + "[zebra]\nstripes = 3", "f.toml:8: zebra"},
 		"wrong kind":         {"dir = 3", "f.toml:1: dir: "},
 		"syntax":             {"dir = \"x", "f.toml:1: "},

@@ -43,10 +43,24 @@ type controlCall struct {
 	ID         string       `json:"id,omitempty"`
 }
 
-// LogValue hides passwords.
+// LogValue shows what the operation was asked with, but no password.
 func (c controlCall) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("name", c.Name), slog.String("presentity", string(c.Presentity)),
-		slog.String("watcher", string(c.Watcher)), slog.String("decision", c.Decision), slog.String("id", c.ID))
+	if c.User != nil {
+		c.Name = c.User.Name
+		if c.User.Domain != "" {
+			c.Name += "@" + c.User.Domain
+		}
+	}
+	var there []slog.Attr
+	for _, f := range [...]struct{ key, value string }{
+		{"name", c.Name}, {"presentity", string(c.Presentity)}, {"watcher", string(c.Watcher)},
+		{"decision", c.Decision}, {"id", c.ID},
+	} {
+		if f.value != "" {
+			there = append(there, slog.String(f.key, f.value))
+		}
+	}
+	return slog.GroupValue(there...)
 }
 
 // controlFault is the body of every answer but 200.

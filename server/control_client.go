@@ -156,7 +156,7 @@ func (c *ControlClient) RemoveRule(p, watcher presence.AOR) error {
 	return c.call("remove-rule", controlCall{Presentity: p, Watcher: watcher}, new(any))
 }
 
-// Rules lists the decisions of p.
+// Rules lists the decisions of p, or all.
 func (c *ControlClient) Rules(p presence.AOR) (list []RuleInfo, err error) {
 	return list, c.call("rules", controlCall{Presentity: p}, &list)
 }

@@ -285,8 +285,16 @@ func TestRequestsAreLoggedWithoutPasswords(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
 	log := slog.New(slog.NewTextHandler(&b, nil))
-	log.Info("x", "request", controlCall{Name: "alice", Password: "hunter2", User: &NewUser{Password: "hunter2"}})
-	if s := b.String(); strings.Contains(s, "hunter2") || !strings.Contains(s, "alice") {
+	log.Info("x", "request", controlCall{Name: "alice", Password: "hunter2", ID: "i1"})
+	log.Info("y", "request", controlCall{User: &NewUser{Name: "bob", Domain: "example.com", Password: "hunter2"}})
+	log.Info("z", "request", controlCall{})
+	s := b.String()
+	if strings.Contains(s, "hunter2") || !strings.HasSuffix(s, "msg=z\n") {
 		t.Errorf("logged: %s", s)
+	}
+	for _, want := range []string{"msg=x request.name=alice request.id=i1\n", "msg=y request.name=bob@example.com\n"} {
+		if !strings.Contains(s, want) {
+			t.Errorf("%q is not in %s", want, s)
+		}
 	}
 }

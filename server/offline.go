@@ -113,8 +113,17 @@ func (o *Offline) RemoveRule(p, watcher presence.AOR) error {
 	return o.changeRules(p, func(r *policy.Rules) error { return removeRule(r, p, watcher) })
 }
 
-// Rules lists a presentity's decisions.
+// Rules lists a presentity's decisions, or everybody's.
 func (o *Offline) Rules(aor presence.AOR) ([]RuleInfo, error) {
+	if aor == "" {
+		return everyonesRules(o.users, func(id shard.ID, fn func(m *machine)) error {
+			m, err := o.load(id)
+			if err == nil {
+				fn(m)
+			}
+			return err
+		})
+	}
 	p, err := o.presentity(aor)
 	if err != nil {
 		return nil, err

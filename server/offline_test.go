@@ -3,7 +3,9 @@ package server
 import (
 	"errors"
 	"net/netip"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -149,4 +151,70 @@ func TestOrigins(t *testing.T) {
 			t.Errorf("%s at %s: %t", c.origin, c.host, got)
 		}
 	}
+}
+
+// Root is sent away from a directory that is another user's, and only then.
+func TestOfflineAsAnotherUser(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if os.Geteuid() == 0 {
+		if err := os.Chown(dir, 54321, -1); err != nil {
+			t.Fatal(err)
+		}
+		_, err := OpenOffline(dir, []string{"example.com"})
+		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "sudo -u '#54321'") {
+			t.Errorf("root on another's directory: %v", err)
+		}
+		if list, _ := os.ReadDir(dir); len(list) != 0 {
+			t.Errorf("%v is there", list)
+		}
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := checkOwner(dir, info, 0); !errors.Is(err, ErrInvalid) {
+		t.Errorf("root on another's directory: %v", err)
+	}
+	if err := checkOwner(dir, info, 54322); err != nil {
+		t.Errorf("a user, whom the system itself holds back: %v", err)
+	}
+}
+
+// The rules of everybody, running and stopped.
+func TestRulesOfEverybody(t *testing.T) {
+	t.Parallel()
+	cfg := tcpConfig(t.TempDir())
+	s := localServer(t, cfg)
+	want := []RuleInfo{
+		{"sip:alice@example.com", alice, "confirm"}, {"sip:alice@example.com", bob, "block"}, {"sip:bob@example.com", alice, "polite-block"},
+	}
+	for _, r := range want {
+		h, err := ParseDecision(r.Decision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Admin().SetRule(presence.AOR(r.Presentity), r.Watcher, h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(a Admin) {
+		t.Helper()
+		if got, err := a.Rules(""); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if got, err := a.Rules(bob); err != nil || !slices.Equal(got, []RuleInfo{{"", alice, "polite-block"}}) {
+			t.Errorf("of one: %+v, %v", got, err)
+		}
+	}
+	check(s.Admin())
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o, err := OpenOffline(cfg.Dir, cfg.Domains)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	check(o)
 }
