@@ -503,13 +503,21 @@ func check(text string, g *grant) error {
 
 // checkElement reports whether an element is one that is shown as a whole.
 func checkElement(path []xml.Name, attrs []xml.Attr, g *grant) (opaque bool, err error) {
-	n := path[len(path)-1]
-	if err := checkAttrs(n, attrs, g); err != nil && (n.Space == pidf.Space || n.Space == pidf.DataModelSpace || n.Space == pidf.RPIDSpace) {
-		return false, fmt.Errorf("%v: %w", path, err)
+	opaque, err = checkName(path, g)
+	if err == nil && !opaque {
+		err = checkAttrs(path[len(path)-1], attrs, g)
 	}
+	if err != nil {
+		err = fmt.Errorf("%v: %w", path, err)
+	}
+	return opaque, err
+}
+
+func checkName(path []xml.Name, g *grant) (opaque bool, err error) {
+	n := path[len(path)-1]
 	if n.Space == ownSpace {
 		if len(path) != 2 || g.coarse == 0 {
-			return false, fmt.Errorf("%v", path)
+			return false, errors.New("has no place here")
 		}
 		return false, nil
 	}
@@ -519,7 +527,7 @@ func checkElement(path []xml.Name, attrs []xml.Attr, g *grant) (opaque bool, err
 				return true, nil
 			}
 		}
-		return false, fmt.Errorf("%v is not granted", path)
+		return false, errors.New("is not granted")
 	}
 	if slices.Contains(g.unknown, xmltree.Name{Space: n.Space, Local: n.Local}) || g.everything && n.Space != pidf.Space && n.Space != pidf.DataModelSpace {
 		return true, nil
@@ -530,7 +538,7 @@ func checkElement(path []xml.Name, attrs []xml.Attr, g *grant) (opaque bool, err
 			return false, nil
 		}
 		if !slices.Contains([]string{"presence", "tuple", "person", "device"}, n.Local) {
-			return false, fmt.Errorf("%v", path)
+			return false, errors.New("has no place here")
 		}
 		return false, nil
 	case path[2].Space == pidf.RPIDSpace:
@@ -545,7 +553,7 @@ func checkElement(path []xml.Name, attrs []xml.Attr, g *grant) (opaque bool, err
 				return false, nil
 			}
 		}
-		return false, fmt.Errorf("%v is not granted", path)
+		return false, errors.New("is not granted")
 	}
 	switch strings.Join(locals(path[1:]), " ") {
 	case "tuple status", "tuple status basic", "tuple contact", "tuple timestamp", "person timestamp", "device timestamp", "device deviceID":
@@ -559,7 +567,10 @@ func checkElement(path []xml.Name, attrs []xml.Attr, g *grant) (opaque bool, err
 			return false, nil
 		}
 	}
-	return false, fmt.Errorf("%v is not granted", path)
+	if g.everything && len(path) > 2 {
+		return true, nil
+	}
+	return false, errors.New("is not granted")
 }
 
 func locals(path []xml.Name) (out []string) {
@@ -577,13 +588,15 @@ func checkAttrs(n xml.Name, attrs []xml.Attr, g *grant) error {
 		case a.Name.Space != "":
 			return fmt.Errorf("attribute %v", a.Name)
 		case name == "entity" && n.Local == "presence", name == "priority" && n.Local == "contact",
+			name == "seconds" && n.Space == ownSpace,
 			name == "id" && (n.Local == "tuple" || n.Space == pidf.DataModelSpace),
 			name == "from", name == "until", name == "description" && n.Local == "time-offset",
 			name == "idle-threshold" && inputLevel(userInputThresholds)(g), name == "last-input" && inputLevel(userInputFull)(g):
 		default:
 			return fmt.Errorf("attribute %v", a.Name)
 		}
-		if coarse := g.coarse; coarse == 900 && (name == "from" || name == "until" || name == "last-input") && !strings.HasSuffix(a.Value, ":00:00Z") && !strings.HasSuffix(a.Value, ":30:00Z") {
+		if g.coarse == 900 && (name == "from" || name == "until" || name == "last-input") &&
+			!slices.ContainsFunc([]string{":00:00", ":15:00", ":30:00", ":45:00"}, func(end string) bool { return strings.HasSuffix(strings.TrimSuffix(a.Value, "Z"), end) }) {
 			return fmt.Errorf("%s=%q is not coarse", name, a.Value)
 		}
 	}

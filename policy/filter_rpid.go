@@ -138,6 +138,12 @@ func isBlank(s string) bool {
 	return true
 }
 
+// maxDeclared bounds by how many bytes of declarations the copies in a document
+// may grow together: else some thousand short elements under one long namespace
+// would swell what each watcher is sent a thousandfold. Documents of real clients
+// need a few hundred.
+const maxDeclared = 16 << 10
+
 // raw copies an element that is not known, all of it but for comments, processing
 // instructions, locations (which a name that a rule does not know must not carry
 // along) and ids that must be unique in the document. It gets the declarations
@@ -158,15 +164,14 @@ func (w *writer) raw(n xmltree.Node) {
 			w.attributes(i, i == n)
 		}
 	}
-	start, span, at := len(w.buf), w.doc.Span(n), w.doc.NameEnd(n)
-	at = start + at - span.Start
+	start, span := len(w.buf), w.doc.Span(n)
 	from, src := span.Start, w.doc.Source()
 	for _, e := range w.edits {
 		w.put(src[from:e.Start])
 		from = e.End
 	}
 	w.put(src[from:span.End])
-	w.declare(n, start, at)
+	w.declare(n, start)
 }
 
 // attributes removes the id of an RPID element, and of the element that is copied
@@ -193,9 +198,9 @@ func (w *writer) attributes(n xmltree.Node, copied bool) {
 }
 
 // declare gives the copy of n at start its namespaces: those of which the prefix
-// stands before a colon in it, for a value may use one as names do. at is where
-// its name ends.
-func (w *writer) declare(n xmltree.Node, start, at int) {
+// stands before a colon in it, for a value may use one as names do. Where they
+// are too many in all, the element is not told.
+func (w *writer) declare(n xmltree.Node, start int) {
 	if parent := w.doc.Parent(n); parent != w.scoped {
 		w.scope, w.scoped = w.doc.AppendScope(w.scope[:0], n), parent
 	}
@@ -222,9 +227,13 @@ func (w *writer) declare(n xmltree.Node, start, at int) {
 			w.add = xmltree.AppendBinding(w.add, b)
 		}
 	}
-	if len(w.add) > 0 {
-		w.buf = slices.Insert(w.buf, at, w.add...)
+	before := w.doc.Span(n)
+	w.grown += max(0, len(w.buf)-start+len(w.add)-(before.End-before.Start))
+	if w.grown > maxDeclared {
+		w.buf = w.buf[:start]
+		return
 	}
+	w.buf = slices.Insert(w.buf, start+w.doc.NameEnd(n)-before.Start, w.add...)
 }
 
 // binding returns one of those that an element that is copied has, its own first.

@@ -80,6 +80,7 @@ type writer struct {
 	used   []bool            // by index of own, then scope
 	scoped xmltree.Node
 	add    []byte
+	grown  int           // by declarations
 	ids    map[named]int // how many ids are made of each
 }
 
@@ -108,7 +109,7 @@ func (w *writer) release() {
 	clear(w.pieces)
 	clear(w.scope)
 	clear(w.own)
-	w.g, w.doc = nil, nil
+	w.g, w.doc, w.grown = nil, nil, 0
 	w.buf, w.out, w.pieces, w.kids, w.status = w.buf[:0], w.out[:0], w.pieces[:0], w.kids[:0], w.status[:0]
 	w.edits, w.scope, w.own, w.used, w.add = w.edits[:0], w.scope[:0], w.own[:0], w.used[:0], w.add[:0]
 	clear(w.ids)

@@ -1,0 +1,328 @@
+package policy
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tacit-presence/tacit/pidf"
+	"github.com/tacit-presence/tacit/xmltree"
+)
+
+var everybody = selection{all: true}
+
+// tell filters documents, the newest first, and gives the root's children, one a
+// line.
+func tell(t testing.TB, g *grant, published ...string) string {
+	t.Helper()
+	for i := range published {
+		published[i] = `<presence xmlns="urn:ietf:params:xml:ns:pidf" xmlns:dm="urn:ietf:params:xml:ns:pidf:data-model" xmlns:r="urn:ietf:params:xml:ns:pidf:rpid" ` +
+			`xmlns:op="urn:oma:xml:prs:pidf:oma-pres" xmlns:gp="urn:ietf:params:xml:ns:pidf:geopriv10" xmlns:x="urn:x" entity="e">` + published[i] + `</presence>`
+	}
+	out := Apply(rawOf(t, published...), Decision{Handling: Allow, Permissions: g.finish()}).Document()
+	var lines []string
+	for _, c := range out.Parts() {
+		lines = append(lines, c.Text)
+	}
+	text := out.Render("e")
+	if _, err := (pidf.Tolerances{}).Parse(text); err != nil {
+		t.Errorf("%v\n%s", err, text)
+	}
+	if again := filtered(out, g).Render("e"); again != text {
+		t.Errorf("filtered twice:\n%s\nonce:\n%s", again, text)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func person(content string) string { return `<dm:person id="a">` + content + `</dm:person>` }
+
+// TestFilter is one line of the rules a case.
+func TestFilter(t *testing.T) {
+	t.Parallel()
+	const (
+		tuple  = `<tuple id="a" x:f="1"><status> <basic>open</basic> <x:s/> </status><r:class>c</r:class><dm:deviceID>urn:d</dm:deviceID><contact priority="0.50" x:f="1"> im:b@example.com </contact><note>n</note><timestamp>2026-01-02T03:04:05.10+01:00</timestamp></tuple>`
+		bare   = `<tuple id="t` + "idOfB" + `"><status><basic>open</basic></status>`
+		tail   = `<contact priority="0.50">im:b@example.com</contact>`
+		when   = `<timestamp>2026-01-02T02:04:05.1Z</timestamp></tuple>`
+		device = `<dm:device id="a"><r:user-input idle-threshold="60" last-input="2026-01-02T03:04:05Z" since="2026-01-02T03:04:05Z" x:f="1">idle</r:user-input><dm:deviceID>urn:d</dm:deviceID><dm:note>n</dm:note></dm:device>`
+		rpid   = `<r:activities id="i" from="2026-01-02T03:04:05+01:00" until="soon"> <r:note xml:lang="fr"> n </r:note><r:away> </r:away><x:y><gp:geopriv/></x:y></r:activities><r:sphere>work</r:sphere>`
+	)
+	idOfB := tupleID("im:b@example.com")
+	person1 := func(content string) string { return `<dm:person id="p1">` + content + `</dm:person>` }
+	device1 := func(content string) string {
+		return `<dm:device id="d` + strings.TrimPrefix(tupleID("urn:d"), "t") + `">` + content + `<dm:deviceID>urn:d</dm:deviceID></dm:device>`
+	}
+	for _, c := range []struct {
+		name      string
+		g         grant
+		published string
+		want      string
+	}{
+		{"nothing selected", grant{attributes: ^attribute(0), everything: true, userInput: userInputFull}, "<note>n</note>" + tuple, ""},
+		{"selected what is not there", grant{persons: everybody, services: selection{schemes: []string{"sip"}}}, tuple, ""},
+		{"always shown", grant{services: everybody}, tuple, bare + tail + when},
+		{"class", grant{services: selection{classes: []string{"c"}}}, tuple, bare + tail + when},
+		{"class, and shown", grant{services: selection{classes: []string{"c"}}, attributes: provideClass}, tuple, bare + `<rpid:class>c</rpid:class>` + tail + when},
+		{"class differs in case", grant{services: selection{classes: []string{"C"}}}, tuple, ""},
+		{"no class is not the empty class", grant{persons: selection{classes: []string{""}}}, person(""), ""},
+		{"occurrence", grant{services: selection{ids: []string{"a"}}}, tuple, bare + tail + when},
+		{"service-uri", grant{services: selection{uris: []string{"im:b@example.com"}}}, tuple, bare + tail + when},
+		{"service-uri-scheme", grant{services: selection{schemes: []string{"im", "sip"}}}, tuple, bare + tail + when},
+		{"another's selection", grant{persons: everybody, devices: everybody}, tuple, ""},
+		{"deviceID", grant{services: everybody, attributes: provideDeviceID}, tuple, bare + `<dm:deviceID>urn:d</dm:deviceID>` + tail + when},
+		{"note", grant{services: everybody, attributes: provideNote}, tuple + `<note xml:lang="en">r</note>`,
+			bare + tail + `<note>n</note>` + when + "\n" + `<note xml:lang="en">r</note>`},
+		{"unknown in the status", grant{services: everybody, unknown: []xmltree.Name{{Space: "urn:x", Local: "s"}}}, tuple,
+			strings.Replace(bare, "</status>", `<x:s xmlns:x="urn:x"/></status>`, 1) + tail + when},
+		{"a status that is left empty", grant{services: everybody}, `<tuple id="a"><status><x:s/></status></tuple>`, `<tuple id="t` + "idOf" + `"><status/></tuple>`},
+		{"coarse", grant{services: everybody, coarse: 3600}, tuple, bare + tail + `<timestamp>2026-01-02T02:00:00Z</timestamp></tuple>` + "\n" + `<t:coarse-timestamps seconds="3600"/>`},
+		{"user-input none", grant{devices: everybody}, device, device1("")},
+		{"user-input bare", grant{devices: everybody, userInput: userInputBare}, device, device1(`<rpid:user-input>idle</rpid:user-input>`)},
+		{"user-input thresholds", grant{devices: everybody, userInput: userInputThresholds}, device, device1(`<rpid:user-input idle-threshold="60">idle</rpid:user-input>`)},
+		{"user-input full", grant{devices: everybody, userInput: userInputFull}, device,
+			device1(`<rpid:user-input idle-threshold="60" last-input="2026-01-02T03:04:05Z" since="2026-01-02T03:04:05Z">idle</rpid:user-input>`)},
+		{"device by deviceID", grant{devices: selection{deviceIDs: []string{"URN:d"}}}, device, device1("")},
+		{"another device", grant{devices: selection{deviceIDs: []string{"urn:e"}}}, device, ""},
+		{"a person with nothing", grant{persons: everybody}, person(rpid), person1("")},
+		{"activities", grant{persons: everybody, attributes: provideActivities}, person(rpid),
+			person1(`<rpid:activities from="2026-01-02T02:04:05Z"><rpid:note xml:lang="fr"> n </rpid:note><rpid:away/><x:y xmlns:x="urn:x"></x:y></rpid:activities>`)},
+		{"known names are not unknown", grant{persons: everybody, unknown: []xmltree.Name{{Space: pidf.RPIDSpace, Local: "sphere"}, {Space: pidf.RPIDSpace, Local: "foo"}}},
+			person(rpid + `<r:foo/>`), person1("")},
+		{"misplaced", grant{services: everybody, attributes: provideActivities | provideSphere}, `<tuple id="a"><status/>` + rpid + `</tuple>`, `<tuple id="t` + "idOf" + `"><status/></tuple>`},
+		{"location is no attribute", grant{persons: everybody, attributes: ^attribute(0), unknown: []xmltree.Name{{Space: geoprivSpace, Local: "geopriv"}}},
+			person(`<gp:geopriv>here</gp:geopriv>`), person1("")},
+		{"all-attributes", grant{persons: everybody, everything: true}, person(`<gp:geopriv>here</gp:geopriv><r:foo/><!-- c --><x:a b="c"><!-- d --></x:a>`),
+			person1(`<x:a xmlns:x="urn:x" b="c"></x:a><r:foo xmlns:r="urn:ietf:params:xml:ns:pidf:rpid"/><gp:geopriv xmlns:gp="urn:ietf:params:xml:ns:pidf:geopriv10">here</gp:geopriv>`)},
+		{"values with prefixes", grant{persons: everybody, unknown: []xmltree.Name{{Space: "urn:x", Local: "a"}}}, person(`<x:a type="gp:b">r:busy http://y</x:a>`),
+			person1(`<x:a xmlns:r="urn:ietf:params:xml:ns:pidf:rpid" xmlns:gp="urn:ietf:params:xml:ns:pidf:geopriv10" xmlns:x="urn:x" type="gp:b">r:busy http://y</x:a>`)},
+		{"OMA's", grant{persons: everybody, attributes: provideWillingness}, person(`<op:overriding-willingness><op:basic>open</op:basic></op:overriding-willingness><op:barring-state>x</op:barring-state>`),
+			person1(`<op:overriding-willingness><op:basic>open</op:basic></op:overriding-willingness>`)},
+		{"OMA's service-id", grant{services: selection{services: []string{"s"}}}, `<tuple id="b"><status/><op:service-description><op:service-id>s</op:service-id></op:service-description><contact>im:b@example.com</contact></tuple>` + tuple,
+			`<tuple id="t` + "idOfB" + `"><status/><contact>im:b@example.com</contact></tuple>`},
+		{"root extensions", grant{persons: everybody, unknown: []xmltree.Name{{Space: "urn:x", Local: "a"}}}, `<x:a/><x:b/><r:sphere/><op:willingness/>`, `<x:a xmlns:x="urn:x"/>`},
+		{"languages", grant{persons: everybody, attributes: provideNote}, `<dm:person id="a" xml:lang="en"><r:mood><r:note>x</r:note></r:mood></dm:person><dm:person id="b" xml:lang="en"><dm:note>n</dm:note></dm:person>`,
+			`<dm:person id="p1" xml:lang="en"><dm:note>n</dm:note></dm:person>`},
+	} {
+		want := strings.NewReplacer("tidOfB", idOfB, "tidOf", tupleID("")).Replace(c.want)
+		if got := tell(t, &c.g, c.published); got != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", c.name, got, want)
+		}
+	}
+}
+
+// tupleID is the id of the first tuple with a contact.
+func tupleID(contact string) string {
+	w := writer{ids: map[named]int{}}
+	return "t" + string(w.appendID(nil, &pidf.Part{Kind: pidf.Tuple, Contact: contact}))
+}
+
+// TestMerge: the number of what looks the same tells nothing.
+func TestMerge(t *testing.T) {
+	t.Parallel()
+	g := &grant{services: everybody, persons: everybody, devices: everybody, attributes: provideSphere}
+	phone := func(id, basic, time string) string {
+		if time != "" {
+			time = "<timestamp>" + time + "</timestamp>"
+		}
+		return `<tuple id="` + id + `"><status><basic>` + basic + `</basic></status><r:class>` + id + `</r:class><contact>sip:a@example.com</contact>` + time + `</tuple>`
+	}
+	id := tupleID("sip:a@example.com")
+	told := func(id, basic, time string) string {
+		if time != "" {
+			time = "<timestamp>" + time + "</timestamp>"
+		}
+		return `<tuple id="` + id + `"><status><basic>` + basic + `</basic></status><contact>sip:a@example.com</contact>` + time + `</tuple>`
+	}
+	const old, new, newer = "2026-01-02T03:04:05Z", "2026-01-02T06:04:05.5+02:00", "2026-01-02T04:04:05.5Z"
+	one := told(id, "open", newer)
+	coarse := *g
+	coarse.coarse = 86400
+	for _, c := range []struct {
+		name      string
+		g         *grant
+		published []string
+		want      string
+	}{
+		{"one", g, []string{phone("a", "open", newer)}, one},
+		{"three", g, []string{phone("a", "open", "") + phone("b", "open", new), phone("c", "open", old)}, one},
+		{"three, another order", g, []string{phone("c", "open", old), phone("a", "open", new) + phone("b", "open", "")}, one},
+		{"two that differ", g, []string{phone("c", "closed", old), phone("a", "open", new) + phone("b", "closed", "")}, one + "\n" + told(id+"-2", "closed", old)},
+		{"many", g, []string{strings.Repeat("", 1) + many(40, func(i string) string { return phone("x"+i, "open", "") }), phone("b", "open", newer)}, one},
+		{"idle persons", g, []string{`<dm:person id="a"><r:mood/></dm:person><dm:person id="b"/>`, `<dm:person id="c"><dm:timestamp>` + old + `</dm:timestamp></dm:person>`},
+			`<dm:person id="p1"><dm:timestamp>` + old + `</dm:timestamp></dm:person>`},
+		{"idle persons beside another", g, []string{`<dm:person id="a"><r:mood/></dm:person><dm:person id="b"><r:sphere>work</r:sphere></dm:person>`},
+			`<dm:person id="p1"><rpid:sphere>work</rpid:sphere></dm:person>`},
+		{"an idle tuple beside another", g, []string{`<tuple id="x"><status><x:y/></status></tuple>` + phone("a", "open", newer)}, one},
+		{"notes", &grant{services: everybody, attributes: provideNote}, []string{`<note>n</note><note><![CDATA[n]]></note>`}, `<note>n</note>`},
+		{"coarse order", &coarse, []string{many(3, func(i string) string { return `<dm:person id="x` + i + `"><r:sphere>` + i + `</r:sphere></dm:person>` })},
+			many(3, func(i string) string {
+				return `<dm:person id="p` + string(i[0]+1) + `"><rpid:sphere>` + i + `</rpid:sphere></dm:person>` + "\n"
+			}) + `<t:coarse-timestamps seconds="86400"/>`},
+		{"coarse order, the other way", &coarse, []string{`<dm:person id="x2"><r:sphere>2</r:sphere></dm:person>`, `<dm:person id="x1"><r:sphere>1</r:sphere></dm:person>`, `<dm:person id="x0"><r:sphere>0</r:sphere></dm:person>`},
+			many(3, func(i string) string {
+				return `<dm:person id="p` + string(i[0]+1) + `"><rpid:sphere>` + i + `</rpid:sphere></dm:person>` + "\n"
+			}) + `<t:coarse-timestamps seconds="86400"/>`},
+	} {
+		if got := tell(t, c.g, c.published...); got != c.want {
+			t.Errorf("%s: got\n%s\nwant\n%s", c.name, got, c.want)
+		}
+	}
+}
+
+func many(n int, f func(string) string) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(f(strings.TrimLeft(string([]byte{byte('0' + i/10), byte('0' + i%10)}), "0") + map[bool]string{true: "0"}[i == 0]))
+	}
+	return b.String()
+}
+
+// TestVectors: RFC 5025, 6's rule, applied to RFC 4480's example and to one with
+// what the rule's text says of it.
+func TestVectors(t *testing.T) {
+	t.Parallel()
+	g := &grant{
+		services: selection{schemes: []string{"mailto", "sip"}}, persons: everybody, attributes: provideActivities,
+		userInput: userInputBare, unknown: []xmltree.Name{{Space: "urn:vendor-specific:foo-namespace", Local: "foo"}},
+	}
+	vendor, err := os.ReadFile(filepath.Join("testdata", "rfc5025-6.xml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, raw := range map[string]pidf.Assembly{
+		"rfc5025-6-rfc4480": publications(t, "rfc4480").Document(), "rfc5025-6": rawOf(t, string(vendor)).Document(),
+	} {
+		want, err := os.ReadFile(filepath.Join("testdata", name+".told.xml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := filtered(raw, g).Render("pres:someone@example.com"); got != string(want) {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
+		}
+	}
+}
+
+func TestAppendTime(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		in     string
+		coarse int
+		want   string // empty: none
+	}{
+		{"2026-01-02T03:04:05Z", 0, "2026-01-02T03:04:05Z"},
+		{"2026-01-02T03:04:05", 0, "2026-01-02T03:04:05"},
+		{"2026-01-02T03:04:05.123000", 0, "2026-01-02T03:04:05.123"},
+		{"2026-01-02T03:04:05.1234567890123Z", 0, "2026-01-02T03:04:05.123456789Z"},
+		{"2026-01-01T23:59:59.9-14:00", 0, "2026-01-02T13:59:59.9Z"},
+		{"2026-01-02T03:04:05.9Z", 1, "2026-01-02T03:04:05Z"},
+		{"2026-01-02T03:04:05.9", 900, "2026-01-02T03:00:00"},
+		{"2026-01-02T00:04:05+01:00", 86400, "2026-01-01T00:00:00Z"},
+		{"1969-12-31T23:59:59Z", 86400, "1969-12-31T00:00:00Z"},
+		{"0000-01-01T00:00:00Z", 900, "0000-01-01T00:00:00Z"},
+		{"0000-01-01T00:00:00+01:00", 0, ""},
+		{"9999-12-31T23:59:59-01:00", 0, ""},
+		{"0000-01-01T00:00:00Z", 1 << 40, ""},
+		{"2026-02-30T03:04:05Z", 0, ""},
+		{"soon", 0, ""},
+		{"", 900, ""},
+	} {
+		got, ok := appendTime([]byte("x"), c.in, c.coarse)
+		if string(got) != "x"+c.want || ok != (c.want != "") {
+			t.Errorf("%s by %d: %s %v", c.in, c.coarse, got, ok)
+		}
+	}
+}
+
+func TestSameURI(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{"sip:alice@example.com", "SIP:alice@EXAMPLE.com", true},
+		{"sip:alice@example.com", "sip:alice@example.com;newparam=5", true},
+		{"sip:alice@example.com", "sip:alice@example.com;transport=tcp", false},
+		{"sip:alice@example.com", "sip:Alice@example.com", false},
+		{"sip:alice@example.com", "sips:alice@example.com", false},
+		{"sip:%61lice@example.com", "sip:alice@example.com", true},
+		{"tel:+1-555-1234", "tel:+15551234", true},
+		{"mailto:a@b", "MAILTO:a@b", true},
+		{"mailto:a@b", "mailto:A@b", false},
+		{"urn:uuid:F81D4FAE-7dec-11d0-a765-00a0c91e6bf6", "URN:UUID:f81d4fae-7dec-11d0-a765-00a0c91e6bf6", true},
+		{"urn:example:A", "urn:Example:A", true},
+		{"urn:example:A", "urn:example:a", false},
+		{"no uri", "no uri", true},
+		{"no uri", "No uri", false},
+		{"", ":", false},
+		{"sip:@", "sip:@@", false},
+	} {
+		if sameURI(c.a, c.b) != c.same || sameURI(c.b, c.a) != c.same {
+			t.Errorf("%s and %s", c.a, c.b)
+		}
+	}
+}
+
+// TestHostile: what a publisher can write costs bounded time, and does not make
+// the watchers' document invalid.
+func TestHostile(t *testing.T) {
+	t.Parallel()
+	var declared strings.Builder
+	for i := range 60 {
+		declared.WriteString(` xmlns:n` + strings.Repeat("a", i) + `="urn:n"`)
+	}
+	id := tupleID("")
+	long := strings.Repeat("l", 1900)
+	for _, published := range []string{
+		`<tuple id="a"` + declared.String() + `><status/>` + strings.Repeat("<x:a/>", 6000) + `</tuple>`,
+		`<tuple id="a"` + declared.String() + `><status/><x:a>` + strings.Repeat(":", 40000) + `</x:a></tuple>`,
+		`<tuple id="a" xmlns:l="urn:` + long + `"><status/>` + strings.Repeat("<l:a/>", 6000) + `</tuple>`,
+		`<tuple id="a"><status/><x:a><r:b id="` + id + `"/></x:a></tuple>`,
+		`<dm:person id="a">` + strings.Repeat("<r:sphere>", 60) + strings.Repeat("</r:sphere>", 60) + `</dm:person>`,
+		many(60, func(i string) string {
+			return `<tuple id="x` + i + `"><status/><contact>` + i + `</contact></tuple><dm:device id="y` + i + `"><dm:deviceID>` + i + `</dm:deviceID></dm:device>`
+		}),
+	} {
+		if told := tell(t, &grant{services: everybody, persons: everybody, devices: everybody, everything: true}, published); len(told) > len(published)+maxDeclared+1024 {
+			t.Errorf("%d bytes of %d", len(told), len(published))
+		}
+	}
+}
+
+// FuzzFilter filters what anybody publishes: the outcome is valid, does not change
+// when it is filtered again, and holds nothing of what was withheld.
+func FuzzFilter(f *testing.F) {
+	files, err := filepath.Glob("../pidf/testdata/*.xml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(text))
+	}
+	full := &grant{services: everybody, persons: everybody, devices: everybody, everything: true, coarse: 900}
+	some := friends()
+	some.unknown = []xmltree.Name{{Space: "http://www.linphone.org/xsds/pidfonline.xsd", Local: "online"}, {Space: "urn:example:vendor", Local: "capability"}}
+	f.Fuzz(func(t *testing.T, text string) {
+		if _, err := pidf.Parse(text); err != nil {
+			return
+		}
+		raw := rawOf(t, text).Document()
+		for _, g := range []*grant{full, some, {services: everybody}} {
+			out := filtered(raw, g)
+			told := out.Render("e")
+			if _, err := (pidf.Tolerances{}).Parse(told); err != nil && !out.Empty() {
+				t.Fatalf("%v\n%s", err, told)
+			}
+			if again := filtered(out, g).Render("e"); again != told {
+				t.Fatalf("filtered twice\n%s\nonce\n%s", again, told)
+			}
+			if err := check(told, g); err != nil && !strings.Contains(err.Error(), "XML syntax error") {
+				t.Fatalf("%v\n%s", err, told)
+			}
+		}
+	})
+}
