@@ -1,0 +1,147 @@
+package schema
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tacit-presence/tacit/xmltree"
+)
+
+// Preferences checks a user's preferences, Tacit's own document.
+func Preferences() Validator {
+	g := compile(commonPolicy(), presRules(), geoPolicy(), locationProfiles(), omaCommonPolicy(), omaPresRules(), tacitRules(), preferences())
+	valid := g.validator([]xmltree.Name{{Space: TacitSpace, Local: "preferences"}}, levelRules, presenceRules, locationRules, tacitConditions)
+	return func(d *xmltree.Doc) error {
+		if err := obsoleteNames(d); err != nil {
+			return err
+		}
+		return valid(d)
+	}
+}
+
+const own = space(TacitSpace)
+
+// maxCoarse is a day: what is told less often than that is no timestamp.
+const maxCoarse = 24 * 60 * 60
+
+// tacitRules are Tacit's own conditions and transformations.
+func tacitRules() table {
+	days := listOf("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+	start := &simpleType{what: "a time of day, HH:MM", collapse: true, is: func(s string) bool { _, ok := minuteOfDay(s, false); return ok }}
+	end := &simpleType{what: "a time of day, HH:MM, at most 24:00", collapse: true, is: func(s string) bool { _, ok := minuteOfDay(s, true); return ok }}
+	zone := &simpleType{what: "the name of a time zone, such as Europe/Berlin", collapse: true, is: isZoneName}
+	seconds := &simpleType{what: "a number of seconds from 1 to " + strconv.Itoa(maxCoarse), collapse: true, is: func(s string) bool {
+		m, negative, ok := magnitude(s)
+		return ok && !negative && m != "" && fits(m, strconv.Itoa(maxCoarse))
+	}}
+	mechanisms := listOf("digest", "asserted", "anonymous", "tls", "smime", "passport", "bearer")
+	return table{elements: []*element{
+		own.global("recurring", empty(may("days", days), may("from", start), may("until", end), need("zone", zone))),
+		own.global("mechanism", text(mechanisms)),
+		own.global("coarse-timestamps", empty(need("seconds", seconds))),
+	}}
+}
+
+// preferences is the document of Tacit's own application usage.
+func preferences() table {
+	level := model(seq(cp.el("actions", extensible()).optional(), cp.el("transformations", extensible())), need("name", levelName))
+	who := empty(need("level", levelName), may("id", anyURI), may("domain", anyText))
+	root := &complexType{all: []member{
+		{decl: own.global("watchers", empty(need("authentication", tokens("any", "authenticated", "strong"))))},
+		{decl: own.global("unknown-watchers", text(tokens("block", "confirm", "polite-block", "allow")))},
+		{decl: own.global("announce", empty(may("new-watchers", boolean), may("polling", boolean)))},
+		{decl: own.global("conceal", text(tokens("on", "off", "domain")))},
+		{decl: own.global("levels", model(choice(own.el("level", level), own.el("member", who)).repeated()))},
+	}}
+	return table{elements: []*element{own.global("preferences", root)}}
+}
+
+// levelName names a level of trust.
+var levelName = &simpleType{what: "the name of a level", collapse: true, is: xmltree.IsNCName}
+
+// givenLevels are the levels that need no declaration; none cannot have one, for
+// it must stay what it says.
+var givenLevels = []string{"none", "low", "medium", "full"}
+
+// tacitConditions holds what <recurring> asks for beside the table.
+func tacitConditions(d *xmltree.Doc) error {
+	return each(d, func(n xmltree.Node) *Error {
+		if !d.Is(n, TacitSpace, "recurring") {
+			return nil
+		}
+		from, hasFrom := d.Attr(n, "", "from")
+		until, hasUntil := d.Attr(n, "", "until")
+		if hasFrom != hasUntil {
+			return fault(Constraint, d, n, "", tag(d, n)+" must have both from and until, or neither")
+		}
+		// It might mean all day or never.
+		if hasFrom && collapse(from) == collapse(until) {
+			return fault(Constraint, d, n, "until", "from and until of "+tag(d, n)+" must differ; leave both out for the whole day")
+		}
+		return nil
+	})
+}
+
+// levelRules hold that levels and their members are told apart, and that each
+// member's level exists.
+func levelRules(d *xmltree.Doc) error {
+	levels, members := map[string]bool{}, map[string]bool{}
+	var wrong *Error
+	note := func(e *Error) {
+		if wrong == nil {
+			wrong = e
+		}
+	}
+	list := xmltree.None
+	for c := d.FirstElement(d.Root()); c != xmltree.None; c = d.NextElement(c) {
+		if d.Local(c) == "levels" {
+			list = c
+		}
+	}
+	if list == xmltree.None {
+		return nil
+	}
+	for n := d.FirstElement(list); n != xmltree.None; n = d.NextElement(n) {
+		if d.Local(n) != "level" {
+			continue
+		}
+		name, _ := d.Attr(n, "", "name")
+		name = collapse(name)
+		if levels[name] {
+			return fault(Uniqueness, d, n, "name", "another "+tag(d, n)+" has the same name")
+		}
+		levels[name] = true
+		if name == givenLevels[0] {
+			note(fault(Constraint, d, n, "name", "the level none grants nothing and cannot be declared"))
+		}
+	}
+	for n := d.FirstElement(list); n != xmltree.None; n = d.NextElement(n) {
+		if d.Local(n) != "member" {
+			continue
+		}
+		uri, byID := d.Attr(n, "", "id")
+		domain, byDomain := d.Attr(n, "", "domain")
+		if byID == byDomain {
+			note(fault(Constraint, d, n, "", tag(d, n)+" must have either id or domain"))
+			continue
+		}
+		// The first letter keeps ids and domains apart.
+		key, attr := "i"+collapse(uri), "id"
+		if byDomain {
+			key, attr = "d"+strings.ToLower(domain), "domain"
+		}
+		if members[key] {
+			return fault(Uniqueness, d, n, attr, "another "+tag(d, n)+" has the same "+attr)
+		}
+		members[key] = true
+		level, _ := d.Attr(n, "", "level")
+		if level = collapse(level); !levels[level] && !slices.Contains(givenLevels, level) {
+			note(fault(Constraint, d, n, "level", "the level of "+tag(d, n)+" is not declared"))
+		}
+	}
+	if wrong != nil {
+		return wrong
+	}
+	return nil
+}
