@@ -211,13 +211,12 @@ func (w *writer) declare(n xmltree.Node, start int) {
 	w.used = append(w.used[:0], make([]bool, all)...)
 	w.mentioned(w.buf[start:])
 	w.add = w.add[:0]
+	outer := pidf.Space
 	for i, used := range w.used {
 		b := w.binding(i)
 		switch {
 		case b.Prefix == "":
-			if b.Space != pidf.Space && w.doc.UsesOuterDefault(n) {
-				w.add = xmltree.AppendBinding(w.add, b)
-			}
+			outer = b.Space
 		case !used || b.Prefix == "xml":
 		default:
 			if own := slices.Index(ownBindings[:], b); own >= 0 {
@@ -226,6 +225,9 @@ func (w *writer) declare(n xmltree.Node, start int) {
 			}
 			w.add = xmltree.AppendBinding(w.add, b)
 		}
+	}
+	if outer != pidf.Space && w.doc.UsesOuterDefault(n) {
+		w.add = xmltree.AppendBinding(w.add, xmltree.Binding{Space: outer})
 	}
 	before := w.doc.Span(n)
 	w.grown += max(0, len(w.buf)-start+len(w.add)-(before.End-before.Start))

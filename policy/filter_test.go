@@ -101,6 +101,11 @@ func TestFilter(t *testing.T) {
 		{"OMA's service-id", grant{services: selection{services: []string{"s"}}}, `<tuple id="b"><status/><op:service-description><op:service-id>s</op:service-id></op:service-description><contact>im:b@example.com</contact></tuple>` + tuple,
 			`<tuple id="t` + "idOfB" + `"><status/><contact>im:b@example.com</contact></tuple>`},
 		{"root extensions", grant{persons: everybody, unknown: []xmltree.Name{{Space: "urn:x", Local: "a"}}}, `<x:a/><x:b/><r:sphere/><op:willingness/>`, `<x:a xmlns:x="urn:x"/>`},
+		{"a language of nothing", grant{persons: everybody}, `<dm:person id="a" xml:lang="en"><r:mood><r:note>x</r:note></r:mood></dm:person>`, person1("")},
+		{"declarations of components", grant{persons: everybody, everything: true}, `<dm:person id="a" xmlns:y="urn:y1"><y:a/><y:b/></dm:person><dm:person id="b" xmlns:y="urn:y2"><y:a/></dm:person>`,
+			person1(`<y:a xmlns:y="urn:y1"/><y:b xmlns:y="urn:y1"/>`) + "\n" + `<dm:person id="p2"><y:a xmlns:y="urn:y2"/></dm:person>`},
+		{"default namespaces", grant{persons: everybody, everything: true}, `<dm:person id="a"><a xmlns="urn:y1"><b xmlns=""/></a><x:c xmlns="urn:y2"><d/></x:c></dm:person><dm:person id="b" xmlns="urn:y3"><x:c><d/></x:c></dm:person>`,
+			person1(`<a xmlns="urn:y1"><b xmlns=""/></a><x:c xmlns:x="urn:x" xmlns="urn:y2"><d/></x:c>`) + "\n" + `<dm:person id="p2"><x:c xmlns:x="urn:x" xmlns="urn:y3"><d/></x:c></dm:person>`},
 		{"languages", grant{persons: everybody, attributes: provideNote}, `<dm:person id="a" xml:lang="en"><r:mood><r:note>x</r:note></r:mood></dm:person><dm:person id="b" xml:lang="en"><dm:note>n</dm:note></dm:person>`,
 			`<dm:person id="p1" xml:lang="en"><dm:note>n</dm:note></dm:person>`},
 	} {
