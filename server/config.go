@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,10 +8,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/pelletier/go-toml/v2"
 
 	"github.com/tacit-presence/tacit/sip"
 )
@@ -178,51 +176,18 @@ func LoadConfig(path string) (Config, []string, error) {
 }
 
 func parseConfig(path string, data []byte) (Config, []string, error) {
-	f := defaults()
-	dec := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
-	if err := dec.Decode(&f); err != nil {
-		return Config{}, nil, decodeError(path, data, err)
+	r := &configReader{path: path, data: slices.Clone(data), hidden: map[string]bool{}}
+	if !r.read() {
+		return Config{}, nil, errors.Join(r.faults...)
 	}
-	c := &checker{file: path, lines: keyLines(data)}
-	c.values(&f)
-	cfg := c.config(&f)
-	if len(c.faults) > 0 {
-		return Config{}, nil, errors.Join(c.faults...)
+	c := &checker{file: path, lines: keyLines(r.data), hidden: r.hidden, partial: r.partial}
+	c.values(&r.f)
+	cfg := c.config(&r.f)
+	if faults := append(r.faults, c.faults...); len(faults) > 0 {
+		sortFaults(faults)
+		return Config{}, nil, errors.Join(faults...)
 	}
 	return cfg, c.warnings, nil
-}
-
-// decodeError turns the decoder's errors into ours, one for each unknown key.
-func decodeError(path string, data []byte, err error) error {
-	var missing *toml.StrictMissingError
-	if errors.As(err, &missing) {
-		var faults []error
-		for i := range missing.Errors {
-			e := &missing.Errors[i]
-			line, _ := e.Position()
-			faults = append(faults, unknownKey(path, line, e.Key()))
-		}
-		return errors.Join(faults...)
-	}
-	var de *toml.DecodeError
-	if errors.As(err, &de) {
-		line, _ := de.Position()
-		return &ConfigError{File: path, Line: line, Key: strings.Join(de.Key(), "."),
-			Message: strings.TrimPrefix(de.Error(), "toml: ")}
-	}
-	return &ConfigError{File: path, Message: err.Error()}
-}
-
-// unknownKey refuses a key and names the known one most like it.
-func unknownKey(path string, line int, key []string) error {
-	dotted := strings.Join(key, ".")
-	msg := "unknown key"
-	if near := nearestKey(dotted); near != "" {
-		msg += "; did you mean " + near + "?"
-	} else {
-		msg += "; `tacit config describe` lists them all"
-	}
-	return &ConfigError{File: path, Line: line, Key: dotted, Message: msg}
 }
 
 // Duration is a time.Duration written as "5s" or "1h30m".

@@ -22,12 +22,32 @@ import (
 type checker struct {
 	file     string
 	lines    map[string]int
+	hidden   map[string]bool // keys whose value is not known
+	partial  bool            // keys that are not in lines may still be in the file
 	faults   []error
 	warnings []string
 }
 
-// fault notes an error of key.
+// known reports whether all these keys hold what the file says of them.
+func (c *checker) known(keys ...string) bool {
+	for _, key := range keys {
+		if _, there := c.lines[key]; !there && c.partial {
+			return false
+		}
+		for ; key != ""; key, _ = cutLast(key) {
+			if c.hidden[key] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// fault notes an error of key, unless its value is not known.
 func (c *checker) fault(key, format string, args ...any) {
+	if !c.known(key) {
+		return
+	}
 	c.faults = append(c.faults, &ConfigError{File: c.file, Line: c.line(key), Key: key, Message: fmt.Sprintf(format, args...)})
 }
 
@@ -51,50 +71,33 @@ func (c *checker) line(key string) int {
 	}
 }
 
-// keyLines maps each dotted key of a file that has already been decoded to its
-// line; the n-th table of an array is "name[n]", from 0.
+// keyLines maps each dotted key of a file to its line.
 func keyLines(data []byte) map[string]int {
 	lines := map[string]int{}
-	count := map[string]int{}
-	var p unstable.Parser
-	p.Reset(data)
-	table := ""
-	for p.NextExpression() {
-		e := p.Expression()
-		path, line := keyPath(&p, e)
-		switch e.Kind {
-		case unstable.Table:
-			table = path
-			lines[table] = line
-		case unstable.ArrayTable:
-			table = fmt.Sprintf("%s[%d]", path, count[path])
-			count[path]++
-			lines[table] = line
-		case unstable.KeyValue:
-			if table != "" {
-				path = table + "." + path
-			}
-			lines[path] = line
-		}
+	list, _ := expressions(data)
+	for _, e := range list {
+		lines[e.path] = e.line
 	}
 	return lines
 }
 
-// keyPath joins the parts of an expression's key.
-func keyPath(p *unstable.Parser, e *unstable.Node) (string, int) {
+// indexed names the n-th table of an array, from 0.
+func indexed(path string, n int) string { return fmt.Sprintf("%s[%d]", path, n) }
+
+// keyPath joins the parts of an expression's key and tells where it begins.
+func keyPath(e *unstable.Node) (path string, offset int) {
 	if e.Kind != unstable.Table && e.Kind != unstable.ArrayTable && e.Kind != unstable.KeyValue {
 		return "", 0
 	}
 	var parts []string
-	line := 0
 	for it := e.Key(); it.Next(); {
 		n := it.Node()
 		parts = append(parts, string(n.Data))
-		if line == 0 && n.Raw.Length > 0 {
-			line = p.Shape(n.Raw).Start.Line
+		if len(parts) == 1 && n.Raw.Length > 0 {
+			offset = int(n.Raw.Offset)
 		}
 	}
-	return strings.Join(parts, "."), line
+	return strings.Join(parts, "."), offset
 }
 
 // values holds every key to its `values` tag.
@@ -124,7 +127,7 @@ func (c *checker) walk(prefix string, v reflect.Value) {
 			}
 		case []listenerSection:
 			for n := range fv {
-				c.walk(fmt.Sprintf("%s[%d].", key, n), reflect.ValueOf(&fv[n]).Elem())
+				c.walk(indexed(key, n)+".", reflect.ValueOf(&fv[n]).Elem())
 			}
 		default:
 			if v.Field(i).Kind() == reflect.Struct {
@@ -170,7 +173,7 @@ func (c *checker) config(f *file) Config {
 	c.digest(f, &cfg)
 	c.presence(f, &cfg)
 	for i, d := range f.Privacy.Open {
-		if !slices.Contains(f.Domains, d) {
+		if !slices.Contains(f.Domains, d) && c.known("domains") {
 			c.fault("privacy.open", "%s is none of the domains", f.Privacy.Open[i])
 		}
 	}
@@ -210,6 +213,9 @@ func (c *checker) basics(f *file, cfg *Config) {
 			c.fault("advertise", "%v", err)
 		}
 	}
+	if !c.known("tls.cert", "tls.key") {
+		return
+	}
 	if (f.TLS.Cert == "") != (f.TLS.Key == "") {
 		c.fault("tls", "cert and key go together; give both, or neither")
 	} else if f.TLS.Cert != "" {
@@ -225,7 +231,7 @@ func (c *checker) listeners(f *file, cfg *Config) {
 	}
 	seen := map[string]bool{}
 	for i, l := range f.Listener {
-		key := fmt.Sprintf("listener[%d]", i)
+		key := indexed("listener", i)
 		t, _ := sip.ParseTransport(l.Transport) // values() has refused what is not one
 		if err := CheckAddress(l.Address); err != nil {
 			c.fault(key+".address", "%v", err)
@@ -234,14 +240,17 @@ func (c *checker) listeners(f *file, cfg *Config) {
 		if t == sip.TransportUDP {
 			socket = l.Address + "/datagram"
 		}
-		if seen[socket] {
+		known := c.known(key + ".transport")
+		if known && seen[socket] {
 			c.fault(key+".address", "%s is taken by a listener above", l.Address)
 		}
-		seen[socket] = true
+		seen[socket] = seen[socket] || known
 		if len(l.Points) == 0 {
 			c.fault(key+".points", `is missing; write ["peu", "pw"], or one of them`)
 		}
-		c.protection(key, t, l)
+		if known {
+			c.protection(key, t, l)
+		}
 		cfg.Listen = append(cfg.Listen, Listener{Transport: t, Address: l.Address})
 	}
 }
@@ -278,7 +287,7 @@ func (c *checker) digest(f *file, cfg *Config) {
 		}
 		// A weaker offer by a name that anyone can send must not exist where
 		// the weak algorithm is off.
-		if slices.Contains(list, string(sip.AlgorithmMD5)) && !md5 {
+		if slices.Contains(list, string(sip.AlgorithmMD5)) && !md5 && c.known("digest.algorithms") {
 			c.fault(key, "offers MD5, which is off; add it to digest.algorithms too, if you must")
 		}
 		if cfg.Digest.ByUserAgent == nil {
@@ -311,10 +320,10 @@ func (c *checker) presence(f *file, cfg *Config) {
 	if p.MinExpires < Duration(time.Second) {
 		c.fault("presence.min_expires", "%s is less than the protocol's unit, a second", p.MinExpires)
 	}
-	if p.MaxExpires < p.MinExpires {
+	if p.MaxExpires < p.MinExpires && c.known("presence.min_expires") {
 		c.fault("presence.max_expires", "%s is less than min_expires, %s", p.MaxExpires, p.MinExpires)
 	}
-	if p.MinInterval > p.MaxExpires {
+	if p.MinInterval > p.MaxExpires && c.known("presence.max_expires") {
 		c.fault("presence.min_interval", "%s is more than max_expires, %s: nobody would be told twice", p.MinInterval, p.MaxExpires)
 	}
 }
