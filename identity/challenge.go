@@ -47,13 +47,11 @@ func (a *Authenticator) makeOffers(byAgent map[string][]sip.Algorithm) error {
 	return nil
 }
 
-func (a *Authenticator) offer(req *sip.Message) []sip.Algorithm {
-	if len(a.offers) > 0 {
-		agent, _ := req.Get(sip.HeaderUserAgent)
-		for _, o := range a.offers {
-			if strings.HasPrefix(agent, o.agent) {
-				return o.algorithms
-			}
+// offer is what to challenge a client of that User-Agent with.
+func (a *Authenticator) offer(agent string) []sip.Algorithm {
+	for _, o := range a.offers {
+		if strings.HasPrefix(agent, o.agent) {
+			return o.algorithms
 		}
 	}
 	return a.algorithms
@@ -73,31 +71,41 @@ func (a *Authenticator) realm(req *sip.Message) string {
 	return a.dir.domains[0]
 }
 
-// challenge makes the header fields of a 401. They share one nonce, as the
-// client will answer one of them. stale tells the client that its credentials
-// are right but must be computed anew, without asking the user (RFC 7616, 3.3).
+// challenge makes the header fields of a 401.
 func (a *Authenticator) challenge(req *sip.Message, src netip.Addr, now time.Time, stale bool) Verdict {
-	algorithms := a.offer(req)
+	agent := ""
+	if len(a.offers) > 0 {
+		agent, _ = req.Get(sip.HeaderUserAgent)
+	}
+	var ends [len(algorithmOrder)]int
+	all, n := a.challenges(&ends, a.realm(req), a.offer(agent), src, now, stale)
+	headers := make([]sip.Header, n)
+	start := 0
+	for i, end := range ends[:n] {
+		headers[i] = sip.Header{ID: sip.HeaderWWWAuthenticate, Name: "WWW-Authenticate", Value: all[start:end]}
+		start = end
+	}
+	return Verdict{Challenges: headers}
+}
+
+// challenges makes n challenges, one an algorithm, as one string, and says where
+// each ends. They share one nonce, as the client will answer one of them. stale
+// tells the client that its credentials are right but must be computed anew,
+// without asking the user (RFC 7616, 3.3).
+func (a *Authenticator) challenges(ends *[len(algorithmOrder)]int, realm string, algorithms []sip.Algorithm, src netip.Addr, now time.Time, stale bool) (all string, n int) {
 	var nonceBuf [64]byte
 	c := sip.Challenge{
-		Realm: a.realm(req),
+		Realm: realm,
 		Nonce: string(a.nonces.append(nonceBuf[:0], src, now)),
 		QOP:   offeredQOP,
 		Stale: stale,
 	}
 	var buf [challengeSize]byte
 	text := buf[:0]
-	ends := make([]int, 0, len(algorithmOrder))
-	for _, alg := range algorithms {
+	for i, alg := range algorithms {
 		c.Algorithm = alg
 		text = c.Append(text)
-		ends = append(ends, len(text))
+		ends[i] = len(text)
 	}
-	all, start := string(text), 0
-	headers := make([]sip.Header, len(ends))
-	for i, end := range ends {
-		headers[i] = sip.Header{ID: sip.HeaderWWWAuthenticate, Name: "WWW-Authenticate", Value: all[start:end]}
-		start = end
-	}
-	return Verdict{Challenges: headers}
+	return string(text), len(algorithms)
 }

@@ -73,42 +73,17 @@ func (a *Authenticator) rank(req *sip.Message, c *sip.Credentials) int {
 	return rank
 }
 
-// verify checks credentials step by step. Up to the comparison of the responses
-// the steps do not depend on whether the user exists.
+// verify says who sent a request with these credentials.
 func (a *Authenticator) verify(req *sip.Message, c sip.Credentials, src netip.Addr, now time.Time) Verdict {
-	once := c.QOP == ""
-	switch {
-	case once && !a.allowNoQOP:
+	user, o := a.prove(&c, req.Method, sameTarget(c.URI, req.RequestURI), req.Body, src, now)
+	switch o {
+	case malformed:
+		return refuse(&a.stats.Malformed, statusBadRequest, "Malformed Authorization")
+	case withoutQOP:
 		return refuse(&a.stats.NoQOP, statusBadRequest, "Digest Without qop")
-	case !once && !wellFormed(&c):
-		return refuse(&a.stats.Malformed, statusBadRequest, "Malformed Authorization")
-	case !slices.Contains(a.algorithms, c.Algorithm), !sameTarget(c.URI, req.RequestURI):
-		a.stats.Wrong.Add(1)
-		return a.challenge(req, src, now, false)
-	}
-
-	user, ha1 := a.ha1(&c)
-	id, ours := a.nonces.open(c.Nonce, src)
-	want, err := a.digest(ha1, c, req.Method, req.Body)
-	if err != nil {
-		return refuse(&a.stats.Malformed, statusBadRequest, "Malformed Authorization")
-	}
-	anonymous := user == nil && c.Username == anonymousUser
-	if right := equalText(want, c.Response); !right || user == nil && !anonymous {
-		a.stats.Wrong.Add(1)
-		return a.challenge(req, src, now, false)
-	}
-
-	expired := now.Add(-a.life).UnixMilli()
-	switch {
-	case !ours, id.issued < expired, id.issued > now.Add(clockSlack).UnixMilli():
-		a.stats.Stale.Add(1)
-		return a.challenge(req, src, now, true)
-	case !a.used.use(id, c.NC, once, expired):
-		a.stats.Replayed.Add(1)
-		return a.challenge(req, src, now, true)
-	}
-	if anonymous {
+	case wrong, stale:
+		return a.challenge(req, src, now, o == stale)
+	case anonymous:
 		return a.nobody(req)
 	}
 	who, ok := user.sender(req)
@@ -118,6 +93,59 @@ func (a *Authenticator) verify(req *sip.Message, c sip.Credentials, src netip.Ad
 	}
 	a.stats.Accepted.Add(1)
 	return Verdict{Principal: who}
+}
+
+// outcome is what credentials prove.
+type outcome uint8
+
+const (
+	proven     outcome = iota
+	anonymous          // right, of the user of that name
+	wrong              // counted
+	stale              // right, but not on a fresh nonce, or not for the first time; counted
+	malformed          // not counted
+	withoutQOP         // not counted
+)
+
+// prove checks credentials step by step. target says that they are for what is
+// asked. Up to the comparison of the responses the steps do not depend on
+// whether the user exists.
+func (a *Authenticator) prove(c *sip.Credentials, method sip.Method, target bool, body string, src netip.Addr, now time.Time) (*record, outcome) {
+	once := c.QOP == ""
+	switch {
+	case once && !a.allowNoQOP:
+		return nil, withoutQOP
+	case !once && !wellFormed(c):
+		return nil, malformed
+	case !slices.Contains(a.algorithms, c.Algorithm), !target:
+		a.stats.Wrong.Add(1)
+		return nil, wrong
+	}
+
+	user, ha1 := a.ha1(c)
+	id, ours := a.nonces.open(c.Nonce, src)
+	want, err := a.digest(ha1, *c, method, body)
+	if err != nil {
+		return nil, malformed
+	}
+	nobody := user == nil && c.Username == anonymousUser
+	if right := equalText(want, c.Response); !right || user == nil && !nobody {
+		a.stats.Wrong.Add(1)
+		return nil, wrong
+	}
+
+	expired := now.Add(-a.life).UnixMilli()
+	switch {
+	case !ours, id.issued < expired, id.issued > now.Add(clockSlack).UnixMilli():
+		a.stats.Stale.Add(1)
+		return nil, stale
+	case !a.used.use(id, c.NC, once, expired):
+		a.stats.Replayed.Add(1)
+		return nil, stale
+	case nobody:
+		return nil, anonymous
+	}
+	return user, proven
 }
 
 // wellFormed checks what must be there with qop, beyond sip.ParseCredentials.
