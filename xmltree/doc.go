@@ -301,7 +301,11 @@ func (d *Doc) Raw(n Node) string { return d.src[d.nodes[n].start:d.nodes[n].end]
 // and line ends made one line feed (XML 1.0, 2.11). It allocates only where that
 // changes something or comments split the text.
 func (d *Doc) Text(n Node) string {
-	text, parts := "", 0
+	var (
+		text  string
+		parts int
+		whole []byte // of the second part on, so that many parts cost no more than one
+	)
 	for c := d.nodes[n].first; c != None; c = d.nodes[c].next {
 		var piece string
 		switch e := &d.nodes[c]; e.kind {
@@ -312,11 +316,17 @@ func (d *Doc) Text(n Node) string {
 		default:
 			continue
 		}
-		if parts++; parts == 1 {
+		switch parts++; parts {
+		case 1:
 			text = piece
-		} else {
-			text += piece
+		case 2:
+			whole = append(append(whole, text...), piece...)
+		default:
+			whole = append(whole, piece...)
 		}
+	}
+	if parts > 1 {
+		return string(whole)
 	}
 	return text
 }
