@@ -135,17 +135,22 @@ func (b *builder) build(p particle) part {
 		one.nullable = one.nullable || p.min == 0
 		return one
 	}
-	// Bounded repetition is written out.
-	whole := part{nullable: true}
-	copies := max(p.min, p.max)
-	for i := range copies {
-		one := b.once(p)
-		one.nullable = one.nullable || i >= p.min
-		if p.max == unbounded && i == copies-1 {
-			b.link(one.last, one.first)
-		}
-		whole = b.concat(whole, one)
+	return b.copies(p, 1)
+}
+
+// copies writes bounded repetition out: the i-th occurrence with those after it
+// in it, so that a name says which it is.
+func (b *builder) copies(p particle, i int) part {
+	most := max(p.min, p.max)
+	if i > most {
+		return part{nullable: true}
 	}
+	one := b.once(p)
+	if p.max == unbounded && i == most {
+		b.link(one.last, one.first)
+	}
+	whole := b.concat(one, b.copies(p, i+1))
+	whole.nullable = whole.nullable || i > p.min
 	return whole
 }
 

@@ -42,9 +42,7 @@ const mutantsEach = 60
 // mutations of them. It needs TACIT_PEERS=1, for xmllint is not everywhere.
 func TestOracle(t *testing.T) {
 	if os.Getenv("TACIT_PEERS") != "1" {
-		// Without the peer, the same mutations must at least give well-formed
-		// errors, which TestMutants holds.
-		return
+		t.Skip("NOT RUN: xmllint as a peer; set TACIT_PEERS=1 with libxml2-utils installed")
 	}
 	dir := schemaFolder(t)
 	byDriver := map[string][]vector{}
@@ -64,7 +62,7 @@ func TestOracle(t *testing.T) {
 			for i, v := range list {
 				ours := all[name](parse(t, v.text))
 				if errors.Is(ours, ErrConstraint) || errors.Is(ours, ErrUniqueness) && !strings.Contains(ours.Error(), "is that of another element") {
-					continue // beyond the schema; tables of invalid documents hold those
+					ours = nil // only what fits the schema comes so far
 				}
 				if ours == nil {
 					valid++

@@ -64,84 +64,131 @@ var levelName = &simpleType{what: "the name of a level", collapse: true, is: xml
 // it must stay what it says.
 var givenLevels = []string{"none", "low", "medium", "full"}
 
-// tacitConditions holds what <recurring> asks for beside the table.
+// tacitConditions holds what Tacit's own elements ask for beside the table. A
+// wildcard would let a misspelt one pass, and one in the wrong place: it would
+// mean nothing there.
 func tacitConditions(d *xmltree.Doc) error {
 	return each(d, func(n xmltree.Node) *Error {
-		if !d.Is(n, TacitSpace, "recurring") {
+		if d.Space(n) != TacitSpace {
 			return nil
 		}
-		from, hasFrom := d.Attr(n, "", "from")
-		until, hasUntil := d.Attr(n, "", "until")
-		if hasFrom != hasUntil {
-			return fault(Constraint, d, n, "", tag(d, n)+" must have both from and until, or neither")
+		switch d.Local(n) {
+		case "recurring":
+			if e := within(d, n, "conditions"); e != nil {
+				return e
+			}
+			return recurring(d, n)
+		case "mechanism":
+			return within(d, n, "conditions")
+		case "coarse-timestamps":
+			return within(d, n, "transformations")
+		case "preferences", "watchers", "unknown-watchers", "announce", "conceal", "levels", "level", "member":
+			if d.Is(d.Root(), TacitSpace, "preferences") && (n == d.Root() || d.Space(d.Parent(n)) == TacitSpace) {
+				return nil // the table has checked them
+			}
+			return fault(Constraint, d, n, "", tag(d, n)+" stands in preferences alone")
 		}
-		// It might mean all day or never.
-		if hasFrom && collapse(from) == collapse(until) {
-			return fault(Constraint, d, n, "until", "from and until of "+tag(d, n)+" must differ; leave both out for the whole day")
-		}
-		return nil
+		return fault(Constraint, d, n, "", tag(d, n)+" is no element of "+TacitSpace)
 	})
+}
+
+// within holds that an element is a child of one of a rule's parts.
+func within(d *xmltree.Doc, n xmltree.Node, part string) *Error {
+	if d.Is(d.Parent(n), CommonPolicySpace, part) {
+		return nil
+	}
+	return fault(Constraint, d, n, "", tag(d, n)+" may stand in <"+part+"> alone")
+}
+
+// recurring holds that a time of day has a beginning and an end.
+func recurring(d *xmltree.Doc, n xmltree.Node) *Error {
+	from, hasFrom := d.Attr(n, "", "from")
+	until, hasUntil := d.Attr(n, "", "until")
+	if hasFrom != hasUntil {
+		return fault(Constraint, d, n, "", tag(d, n)+" must have both from and until, or neither")
+	}
+	// It might mean all day or never.
+	if hasFrom && collapse(from) == collapse(until) {
+		return fault(Constraint, d, n, "until", "from and until of "+tag(d, n)+" must differ; leave both out for the whole day")
+	}
+	return nil
 }
 
 // levelRules hold that levels and their members are told apart, and that each
 // member's level exists.
 func levelRules(d *xmltree.Doc) error {
-	levels, members := map[string]bool{}, map[string]bool{}
-	var wrong *Error
-	note := func(e *Error) {
-		if wrong == nil {
-			wrong = e
-		}
-	}
-	list := xmltree.None
-	for c := d.FirstElement(d.Root()); c != xmltree.None; c = d.NextElement(c) {
-		if d.Local(c) == "levels" {
-			list = c
-		}
+	list := d.FirstElement(d.Root())
+	for list != xmltree.None && d.Local(list) != "levels" {
+		list = d.NextElement(list)
 	}
 	if list == xmltree.None {
 		return nil
 	}
-	for n := d.FirstElement(list); n != xmltree.None; n = d.NextElement(n) {
-		if d.Local(n) != "level" {
-			continue
-		}
-		name, _ := d.Attr(n, "", "name")
-		name = collapse(name)
-		if levels[name] {
-			return fault(Uniqueness, d, n, "name", "another "+tag(d, n)+" has the same name")
-		}
-		levels[name] = true
-		if name == givenLevels[0] {
-			note(fault(Constraint, d, n, "name", "the level none grants nothing and cannot be declared"))
-		}
-	}
-	for n := d.FirstElement(list); n != xmltree.None; n = d.NextElement(n) {
-		if d.Local(n) != "member" {
-			continue
-		}
-		uri, byID := d.Attr(n, "", "id")
-		domain, byDomain := d.Attr(n, "", "domain")
-		if byID == byDomain {
-			note(fault(Constraint, d, n, "", tag(d, n)+" must have either id or domain"))
-			continue
-		}
-		// The first letter keeps ids and domains apart.
-		key, attr := "i"+collapse(uri), "id"
-		if byDomain {
-			key, attr = "d"+strings.ToLower(domain), "domain"
-		}
-		if members[key] {
-			return fault(Uniqueness, d, n, attr, "another "+tag(d, n)+" has the same "+attr)
-		}
-		members[key] = true
-		level, _ := d.Attr(n, "", "level")
-		if level = collapse(level); !levels[level] && !slices.Contains(givenLevels, level) {
-			note(fault(Constraint, d, n, "level", "the level of "+tag(d, n)+" is not declared"))
+	r := levelCheck{levels: map[string]struct{}{}, members: map[string]struct{}{}}
+	for _, c := range []struct {
+		local string
+		check func(*xmltree.Doc, xmltree.Node) *Error
+	}{{"level", r.level}, {"member", r.member}} {
+		for n := d.FirstElement(list); n != xmltree.None; n = d.NextElement(n) {
+			if d.Local(n) != c.local {
+				continue
+			}
+			if e := c.check(d, n); e != nil {
+				return e
+			}
 		}
 	}
-	if wrong != nil {
-		return wrong
+	if r.wrong != nil {
+		return r.wrong
+	}
+	return nil
+}
+
+// levelCheck is one check of <levels>.
+type levelCheck struct {
+	levels, members map[string]struct{}
+	wrong           *Error // the first constraint; what is not unique goes before it
+}
+
+func (r *levelCheck) note(e *Error) {
+	if r.wrong == nil {
+		r.wrong = e
+	}
+}
+
+func (r *levelCheck) level(d *xmltree.Doc, n xmltree.Node) *Error {
+	name, _ := d.Attr(n, "", "name")
+	name = collapse(name)
+	if _, ok := r.levels[name]; ok {
+		return fault(Uniqueness, d, n, "name", "another "+tag(d, n)+" has the same name")
+	}
+	r.levels[name] = struct{}{}
+	if name == givenLevels[0] {
+		r.note(fault(Constraint, d, n, "name", "the level none grants nothing and cannot be declared"))
+	}
+	return nil
+}
+
+func (r *levelCheck) member(d *xmltree.Doc, n xmltree.Node) *Error {
+	uri, byID := d.Attr(n, "", "id")
+	domain, byDomain := d.Attr(n, "", "domain")
+	if byID == byDomain {
+		r.note(fault(Constraint, d, n, "", tag(d, n)+" must have either id or domain"))
+		return nil
+	}
+	// The first letter keeps ids and domains apart.
+	key, attr := "i"+collapse(uri), "id"
+	if byDomain {
+		key, attr = "d"+strings.ToLower(domain), "domain"
+	}
+	if _, ok := r.members[key]; ok {
+		return fault(Uniqueness, d, n, attr, "another "+tag(d, n)+" has the same "+attr)
+	}
+	r.members[key] = struct{}{}
+	level, _ := d.Attr(n, "", "level")
+	level = collapse(level)
+	if _, ok := r.levels[level]; !ok && !slices.Contains(givenLevels, level) {
+		r.note(fault(Constraint, d, n, "level", "the level of "+tag(d, n)+" is not declared"))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -22,12 +23,16 @@ func (g *grammar) validator(roots []xmltree.Name, checks ...check) Validator {
 		if err := g.validate(d, roots); err != nil {
 			return err
 		}
+		var first error
 		for _, c := range checks {
-			if err := c(d); err != nil {
+			switch err := c(d); {
+			case errors.Is(err, ErrUniqueness):
 				return err
+			case first == nil:
+				first = err
 			}
 		}
-		return nil
+		return first
 	}
 }
 
