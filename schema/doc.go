@@ -1,7 +1,7 @@
 // Package schema checks XML documents of the presence family against their
 // schemas. A schema is a Go value, a table of elements and types written after
-// the XML Schema text of its RFC; New turns tables into automata, and a check is
-// one pass over the document: linear in its size, bounded by its depth.
+// the XML Schema text of its RFC. Constructors make automata of tables; a check
+// is one pass over the document: linear in its size, bounded by its depth.
 //
 // Beside the schemas it holds what their RFCs ask for in prose: what must be
 // unique, and what must agree with what.

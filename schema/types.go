@@ -51,18 +51,18 @@ var (
 // enum is one of a few words, without white space around, as restrictions of
 // xs:string are.
 func enum(words ...string) *simpleType {
-	return &simpleType{what: words2(words), is: oneOf(words...)}
+	return &simpleType{what: alternatives(words), is: oneOf(words...)}
 }
 
 // tokens is one of a few words, as restrictions of xs:token are.
 func tokens(words ...string) *simpleType {
-	return &simpleType{what: words2(words), collapse: true, is: oneOf(words...)}
+	return &simpleType{what: alternatives(words), collapse: true, is: oneOf(words...)}
 }
 
 // listOf is one or more of the words, with white space between.
 func listOf(words ...string) *simpleType {
 	one := oneOf(words...)
-	return &simpleType{what: "a list of " + words2(words), collapse: true, is: func(s string) bool {
+	return &simpleType{what: "a list of " + alternatives(words), collapse: true, is: func(s string) bool {
 		for s != "" {
 			word, rest, more := strings.Cut(s, " ")
 			if !one(word) {
@@ -76,7 +76,7 @@ func listOf(words ...string) *simpleType {
 	}}
 }
 
-func words2(words []string) string {
+func alternatives(words []string) string {
 	if len(words) < 2 {
 		return strings.Join(words, "")
 	}
