@@ -97,7 +97,7 @@ func TestWatchTerminal(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var out output
 	done := make(chan error, 1)
-	go func() { done <- c.WatchTerminal(ctx, []string{"bob@example.com"}, &out, false, false) }()
+	go func() { done <- c.WatchTerminal(ctx, []string{"bob@example.com"}, &out, WatchConfig{}) }()
 	eventually(t, "a line", func() bool { return strings.Count(out.String(), "\n") == 1 })
 	f.notify(f.only(), "active;expires=100", PIDF("sip:bob@example.com", "closed", "evil\x1b[2J", "away"))
 	eventually(t, "a second line", func() bool { return strings.Count(out.String(), "\n") == 2 })
@@ -116,7 +116,7 @@ func TestWatchOnce(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, nil)
 	var out output
-	err := f.dial(Config{}).WatchTerminal(t.Context(), []string{"sip:bob@example.com", "sip:carol@example.com"}, &out, true, true)
+	err := f.dial(Config{}).WatchTerminal(t.Context(), []string{"sip:bob@example.com", "sip:carol@example.com"}, &out, WatchConfig{JSON: true, Once: true})
 	if err != nil {
 		t.Fatal(err)
 	}

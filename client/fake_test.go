@@ -272,7 +272,10 @@ func (f *fake) buildNotify(s *fakeSub, cseq uint32, branch, state, body string) 
 	raw = sip.AppendHeader(raw, "Contact", "<sip:agent@"+f.addr.String()+">")
 	raw = sip.AppendHeader(raw, "Event", s.event)
 	raw = sip.AppendHeader(raw, "Subscription-State", state)
-	if body != "" {
+	switch {
+	case strings.Contains(body, "pidf-diff"):
+		raw = sip.AppendHeader(raw, "Content-Type", PartialType)
+	case body != "":
 		raw = sip.AppendHeader(raw, "Content-Type", PIDFType)
 	}
 	raw = sip.AppendHeader(raw, "Content-Length", fmt.Sprint(len(body)))

@@ -27,6 +27,9 @@ type SubscribeOptions struct {
 	// one is lost for a reason that may pass: a server that restarts, a
 	// connection that breaks. Without it the loss ends Notifications.
 	Persist bool
+	// Partial lets the server tell what has changed alone (RFC 5263). Notifications
+	// are of whole documents all the same. It is for presence without Accept.
+	Partial bool
 }
 
 // State is what a NOTIFY says of the subscription itself.
@@ -96,7 +99,11 @@ func (c *Client) newSubscription(target string, o SubscribeOptions) (*Subscripti
 	if o.Event == "" {
 		o.Event = "presence"
 	}
-	if o.Event == "presence" && len(o.Accept) == 0 {
+	o.Partial = o.Partial && o.Event == "presence" && len(o.Accept) == 0
+	switch {
+	case o.Partial:
+		o.Accept = acceptPartial()
+	case o.Event == "presence" && len(o.Accept) == 0:
 		o.Accept = []string{PIDFType}
 	}
 	if o.Expires <= 0 {

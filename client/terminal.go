@@ -34,16 +34,22 @@ type sighting struct {
 	fetched bool // its end is no news: a fetch ends with its only NOTIFY
 }
 
+// WatchConfig changes what WatchTerminal does.
+type WatchConfig struct {
+	JSON    bool // one JSON object per line
+	Once    bool // fetch each target's presence and return
+	Partial bool // let the server tell what has changed alone
+}
+
 // WatchTerminal shows the presence of targets on out until ctx ends or every
 // subscription has ended: one line per change, or a view that is redrawn if
-// out is a terminal; with asJSON one JSON object per line. once fetches each
-// target's presence and returns. Lost connections and subscriptions are made
-// again. The error joins those of targets that could not be watched.
-func (c *Client) WatchTerminal(ctx context.Context, targets []string, out io.Writer, asJSON, once bool) error {
-	s := newScreen(out, targets, asJSON || once)
+// out is a terminal. Lost connections and subscriptions are made again. The
+// error joins those of targets that could not be watched.
+func (c *Client) WatchTerminal(ctx context.Context, targets []string, out io.Writer, w WatchConfig) error {
+	s := newScreen(out, targets, w.JSON || w.Once)
 	show := s.line
 	switch {
-	case asJSON:
+	case w.JSON:
 		show = s.json
 	case s.width > 0:
 		show = s.draw
@@ -53,7 +59,7 @@ func (c *Client) WatchTerminal(ctx context.Context, targets []string, out io.Wri
 	var watchers sync.WaitGroup
 	for _, target := range targets {
 		watchers.Go(func() {
-			err := c.watchOne(ctx, target, once, func(si sighting) {
+			err := c.watchOne(ctx, target, w, func(si sighting) {
 				mu.Lock()
 				defer mu.Unlock()
 				show(si)
@@ -61,7 +67,7 @@ func (c *Client) WatchTerminal(ctx context.Context, targets []string, out io.Wri
 			if err != nil {
 				mu.Lock()
 				defer mu.Unlock()
-				if len(targets) > 1 || !once {
+				if len(targets) > 1 || !w.Once {
 					show(sighting{Time: time.Now(), Target: target, State: StateTerminated, Error: err.Error()})
 				}
 				failed = append(failed, fmt.Errorf("%s: %w", target, err))
@@ -73,8 +79,8 @@ func (c *Client) WatchTerminal(ctx context.Context, targets []string, out io.Wri
 }
 
 // watchOne shows one target until ctx ends.
-func (c *Client) watchOne(ctx context.Context, target string, once bool, show func(sighting)) error {
-	if once {
+func (c *Client) watchOne(ctx context.Context, target string, w WatchConfig, show func(sighting)) error {
+	if w.Once {
 		n, err := c.Fetch(ctx, target)
 		if err == nil {
 			si := see(target, n)
@@ -83,7 +89,7 @@ func (c *Client) watchOne(ctx context.Context, target string, once bool, show fu
 		}
 		return err
 	}
-	s, err := c.subscribeStubbornly(ctx, target)
+	s, err := c.subscribeStubbornly(ctx, target, SubscribeOptions{Persist: true, Partial: w.Partial})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -111,9 +117,9 @@ func (c *Client) watchOne(ctx context.Context, target string, once bool, show fu
 // subscribeStubbornly tries again where a server that answers is only
 // overloaded. One that cannot be reached is told at once: the address may be
 // wrong.
-func (c *Client) subscribeStubbornly(ctx context.Context, target string) (*Subscription, error) {
+func (c *Client) subscribeStubbornly(ctx context.Context, target string, o SubscribeOptions) (*Subscription, error) {
 	for failures := 1; ; failures++ {
-		s, err := c.Subscribe(ctx, target, SubscribeOptions{Persist: true})
+		s, err := c.Subscribe(ctx, target, o)
 		if _, answered := errors.AsType[*ResponseError](err); err == nil || !answered || !passing(err) {
 			return s, err
 		}

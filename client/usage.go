@@ -54,6 +54,7 @@ type usage struct {
 	link        *link
 	ended       bool
 	why         loss
+	pieces      pieces
 }
 
 func (c *Client) newUsage(s *Subscription) *usage {
@@ -86,16 +87,21 @@ func (u *usage) subscribe(ctx context.Context, expires time.Duration) error {
 		callID: u.callID, seq: &u.seq, hasContact: true,
 		headers: []sip.Header{{Name: "Event", Value: event}, {Name: "Expires", Value: seconds(expires)}},
 	}
-	if len(o.Accept) > 0 {
-		r.headers = append(r.headers, sip.Header{Name: "Accept", Value: strings.Join(o.Accept, ", ")})
-	}
+	accept := o.Accept
 	u.mu.Lock()
+	u.pieces.askAt = time.Time{}
+	if u.pieces.plain {
+		accept = []string{PIDFType}
+	}
 	if u.established {
 		r.toTag = u.dialog.RemoteTag
 		r.uri, r.routes = u.dialog.NextHop()
 	}
 	u.sent = time.Now()
 	u.mu.Unlock()
+	if len(accept) > 0 {
+		r.headers = append(r.headers, sip.Header{Name: "Accept", Value: strings.Join(accept, ", ")})
+	}
 	x, err := u.c.do(ctx, r)
 	if err != nil {
 		return err
@@ -202,7 +208,11 @@ func (u *usage) deadlines() (refresh, last time.Time, lost <-chan struct{}) {
 	if u.link != nil {
 		lost = u.link.done
 	}
-	return u.refreshAt, last, lost
+	refresh = u.refreshAt
+	if ask := u.pieces.askAt; !ask.IsZero() && ask.Before(refresh) {
+		refresh = ask
+	}
+	return refresh, last, lost
 }
 
 // notified handles a NOTIFY: its answer, and what delivers it.
@@ -293,6 +303,7 @@ func (u *usage) take(m *sip.Message, n *Notification, fault int) (status int, fr
 	}
 	if fresh = !u.heard || m.CSeq.Seq != u.dialog.RemoteSeq; fresh {
 		u.note(m, n)
+		fresh = u.assemble(n)
 	}
 	if len(u.answered) == answeredKept {
 		u.answered = slices.Delete(u.answered, 0, 1)

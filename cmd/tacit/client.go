@@ -106,9 +106,10 @@ func (c *publishCmd) document(e *env) (string, error) {
 }
 
 type watchCmd struct {
-	Target []string `arg:"" help:"Whom to watch, such as sip:bob@example.com."`
-	Once   bool     `help:"Fetch the presence of now and end."`
-	JSON   bool     `name:"json" help:"Print a line of JSON for each notification, for programs."`
+	Target  []string `arg:"" help:"Whom to watch, such as sip:bob@example.com."`
+	Once    bool     `help:"Fetch the presence of now and end."`
+	JSON    bool     `name:"json" help:"Print a line of JSON for each notification, for programs."`
+	Partial bool     `help:"Let the server send what has changed alone, where it can."`
 	account
 }
 
@@ -119,7 +120,7 @@ func (c *watchCmd) Run(e *env) error {
 		return err
 	}
 	defer cl.Close()
-	err = cl.WatchTerminal(e.ctx, c.Target, e.stdout, c.JSON, c.Once)
+	err = cl.WatchTerminal(e.ctx, c.Target, e.stdout, client.WatchConfig{JSON: c.JSON, Once: c.Once, Partial: c.Partial})
 	if err != nil && e.ctx.Err() == context.Canceled && !c.Once {
 		return nil // interrupted: the way a live view ends
 	}
