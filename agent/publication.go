@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -124,7 +125,7 @@ func (s *Shard) publish(ev *shard.Event, now time.Time, out *shard.Batch) {
 	var doc *pidf.Document
 	if expires > 0 || !conditional {
 		var bad bool
-		if doc, bad = s.document(ev, conditional, out); bad {
+		if doc, bad = s.document(ev, pub, out); bad {
 			return
 		}
 	}
@@ -136,7 +137,7 @@ func (s *Shard) publish(ev *shard.Event, now time.Time, out *shard.Batch) {
 		pub = &publication{serial: s.tick(now), from: ev.Who.AOR()}
 		p.pubs = append(p.pubs, pub)
 	}
-	s.apply(p, pub, doc, m.Body, request, expires, now, out)
+	s.apply(p, pub, doc, request, expires, now, out)
 	// Step 6, after the state that it acknowledges.
 	s.published(ev, pub, now, out)
 	if doc != nil || expires == 0 {
@@ -145,7 +146,7 @@ func (s *Shard) publish(ev *shard.Event, now time.Time, out *shard.Batch) {
 }
 
 // apply changes one publication and stores it.
-func (s *Shard) apply(p *presentity, pub *publication, doc *pidf.Document, body string, request uint64, expires time.Duration, now time.Time, out *shard.Batch) {
+func (s *Shard) apply(p *presentity, pub *publication, doc *pidf.Document, request uint64, expires time.Duration, now time.Time, out *shard.Batch) {
 	pub.tag = s.entityTag()
 	pub.request, pub.restored = request, false
 	pub.expires = now.Add(expires)
@@ -154,7 +155,7 @@ func (s *Shard) apply(p *presentity, pub *publication, doc *pidf.Document, body 
 		pub.removed, pub.doc, pub.body = true, nil, ""
 		pub.expires = now.Add(forgetAfter)
 	case doc != nil:
-		pub.doc, pub.body = doc, body
+		pub.doc, pub.body = doc, doc.Body()
 		pub.modified, pub.order = now, s.tick(now)
 		pub.apart = pub.apart || s.collides(p, pub)
 	}
@@ -209,11 +210,12 @@ func (s *Shard) publicationExpires(m *sip.Message) (time.Duration, int) {
 	return min(expires, s.cfg.MaxExpires), 0
 }
 
-// document reads the body; bad means that the request has been answered.
-func (s *Shard) document(ev *shard.Event, conditional bool, out *shard.Batch) (doc *pidf.Document, bad bool) {
+// document reads the body of a publication, initial if pub is nil; bad means that
+// the request has been answered.
+func (s *Shard) document(ev *shard.Event, pub *publication, out *shard.Batch) (doc *pidf.Document, bad bool) {
 	m := ev.Msg
 	if m.Body == "" {
-		if !conditional {
+		if pub == nil {
 			s.answer(ev, out, 400, "Initial Publication Without Body")
 			return nil, true
 		}
@@ -221,18 +223,30 @@ func (s *Shard) document(ev *shard.Event, conditional bool, out *shard.Batch) (d
 	}
 	contentType, _ := m.Get(sip.HeaderContentType)
 	contentType, _ = sip.SplitParams(contentType)
-	if !strings.EqualFold(contentType, pidf.ContentType) {
-		s.answer(ev, out, 415, "", sip.Header{ID: sip.HeaderAccept, Value: pidf.ContentType})
+	partial := strings.EqualFold(contentType, pidf.PartialContentType)
+	if !partial && !strings.EqualFold(contentType, pidf.ContentType) {
+		s.answer(ev, out, 415, "", sip.Header{ID: sip.HeaderAccept, Value: acceptedTypes})
 		return nil, true
 	}
 	if enc, ok := m.Get(sip.HeaderContentEncoding); ok && !strings.EqualFold(enc, "identity") {
-		s.answer(ev, out, 415, "", sip.Header{Name: "Accept-Encoding", Value: "identity"}, sip.Header{ID: sip.HeaderAccept, Value: pidf.ContentType})
+		s.answer(ev, out, 415, "", sip.Header{Name: "Accept-Encoding", Value: "identity"}, sip.Header{ID: sip.HeaderAccept, Value: acceptedTypes})
 		return nil, true
 	}
-	doc, err := pidf.Parse(m.Body)
+	body := m.Body
+	var err error
+	if partial {
+		body, err = partialBody(body, pub)
+	}
+	if err == nil {
+		doc, err = pidf.Parse(body)
+	}
 	if err != nil {
 		s.cfg.Counters.BadDocuments.Add(1)
-		s.answer(ev, out, 400, "Bad Presence Document", sip.Header{ID: sip.HeaderWarning, Value: `399 tacit "` + quoted(err.Error()) + `"`})
+		reason := "Bad Presence Document"
+		if errors.Is(err, pidf.ErrNoFullState) {
+			reason = "Invalid Partial Publication" // RFC 5264, 4.3.2
+		}
+		s.answer(ev, out, 400, reason, sip.Header{ID: sip.HeaderWarning, Value: `399 tacit "` + quoted(err.Error()) + `"`})
 		return nil, true
 	}
 	return doc, false

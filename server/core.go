@@ -102,7 +102,7 @@ func (c *Core) build(secret []byte, out gate.Out, addrs notifier.Addresses) erro
 		Transactions: c.count.txs,
 		Waiting:      waiting,
 		Trace:        c.trace,
-		Accept:       pidf.ContentType,
+		Accept:       pidf.ContentType + ", " + pidf.PartialContentType,
 		AllowEvents:  "presence",
 		Logger:       c.log,
 		Counters:     &c.count.gate,
