@@ -34,6 +34,35 @@ func parseAOR(s, domain string) (presence.AOR, error) {
 	return presence.AOR(strings.Clone(string(aor))), nil
 }
 
+// plainAddress refuses what names more, or less, than one person: a rule is for
+// one presentity and one watcher, and one for anything else would never match.
+// what is the argument's name.
+func plainAddress(s, what string) error {
+	bare := s
+	if hasScheme(s) {
+		_, bare, _ = strings.Cut(s, ":")
+	}
+	user, host, whole := strings.Cut(bare, "@")
+	tail := host // where parameters would stand; a user part may hold their signs
+	if !whole {
+		tail = user
+	}
+	switch {
+	case user == "*" || strings.Contains(host, "*") || strings.Contains(user, "*") && !dialled(user):
+		return usage("%s %q is a pattern, and a rule is for one address; write it as sip:bob@example.com "+
+			"(for all without a rule, the server's default decision holds)", what, s)
+	case user == "", whole && host == "", strings.ContainsAny(bare, "<>\" \t"), strings.ContainsAny(tail, ";?,/@"),
+		strings.Contains(user, ":"), strings.Contains(host, ":") && !strings.HasSuffix(host, "]"):
+		return usage("%s %q is no plain address; write it as sip:bob@example.com", what, s)
+	}
+	return nil
+}
+
+// dialled reports whether a user is what one dials, such as *97.
+func dialled(user string) bool {
+	return strings.Trim(user, "0123456789*#+") == "" && strings.ContainsAny(user, "0123456789")
+}
+
 func hasScheme(s string) bool {
 	scheme, _, ok := strings.Cut(s, ":")
 	if !ok {

@@ -47,6 +47,7 @@ func (c *subListCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
+		o.noteStopped(e)
 		return print(e, c.listing, list, "ID\tENTITY\tWATCHER\tEVENT\tSTATE\tEXPIRES\tFLOW", func(s server.SubInfo) string {
 			return strings.Join([]string{s.ID, s.Entity, string(s.Watcher), s.Event, s.State, when(s.Expires), s.Flow}, "\t")
 		})

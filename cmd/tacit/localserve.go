@@ -25,7 +25,7 @@ import (
 const stopTimeout = 10 * time.Second
 
 type localserveCmd struct {
-	Dir             string        `placeholder:"DIR" type:"path" help:"State directory; a second start on it continues with what was there. Without it, a fresh temporary one."`
+	Dir             string        `placeholder:"DIR" type:"path" help:"State directory; a second start on it continues with what was there. Without it, a fresh temporary one, which is removed when the server is stopped (SIGINT, SIGTERM) and kept if it fails or is killed meanwhile."`
 	Domain          string        `placeholder:"example.com" help:"The domain, which is the realm too. Without it, the one that --dir had before, else example.com."`
 	SIP             string        `name:"sip" placeholder:"HOST:PORT" default:"127.0.0.1:5060" help:"SIP over UDP and TCP; empty: closed."`
 	SIPS            string        `name:"sips" placeholder:"HOST:PORT" default:"127.0.0.1:5061" help:"SIP over TLS; empty: closed."`
@@ -55,42 +55,56 @@ func (c *localserveCmd) Run(e *env) error {
 		return err
 	}
 	cfg.Domains = withDomainsOf(users, cfg.Domains)
-	if cfg.Dir == "" {
-		if cfg.Dir, err = os.MkdirTemp("", "tacit-"); err != nil {
-			return fmt.Errorf("cannot make a state directory: %w", err)
-		}
+	if cfg.Dir != "" {
+		_, err := c.serve(e, cfg, users)
+		return err
 	}
+	if cfg.Dir, err = os.MkdirTemp("", "tacit-"); err != nil {
+		return fmt.Errorf("cannot make a state directory: %w", err)
+	}
+	ready, err := c.serve(e, cfg, users)
+	if ready && err != nil {
+		return err // what it was may be seen in there
+	}
+	if gone := os.RemoveAll(cfg.Dir); gone != nil {
+		err = errors.Join(err, fmt.Errorf("cannot remove the temporary state: %w", gone))
+	}
+	return err
+}
+
+// serve serves until interrupted, and tells whether it came to that.
+func (c *localserveCmd) serve(e *env, cfg server.Config, users []server.NewUser) (ready bool, err error) {
 	s, err := newServer(cfg)
 	if err != nil {
-		return err
+		return false, err
 	}
 	accounts, finish, err := provision(s, cfg, users)
 	if err != nil {
-		return errors.Join(err, stop(s))
+		return false, errors.Join(err, stop(s))
 	}
 	if err := s.Start(e.ctx); err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
 			err = fmt.Errorf("%w; stop what has that port, or choose another with --sip, --sips, --ws, --wss, --http or --https", err)
 		}
-		return errors.Join(err, stop(s))
+		return false, errors.Join(err, stop(s))
 	}
 	if err := finish(); err != nil {
-		return errors.Join(err, stop(s))
+		return false, errors.Join(err, stop(s))
 	}
-	if err := guide(e.stdout, cfg, s.Addresses(), accounts); err != nil {
-		return errors.Join(err, stop(s))
+	if err := guide(e.stdout, cfg, c.Dir == "", s.Addresses(), accounts); err != nil {
+		return false, errors.Join(err, stop(s))
 	}
 	if c.CPUProfile != "" {
 		end, err := profile(c.CPUProfile)
 		if err != nil {
-			return errors.Join(err, stop(s))
+			return false, errors.Join(err, stop(s))
 		}
 		defer end()
 	}
 	if _, err := fmt.Fprintln(e.stdout, "ready"); err != nil {
-		return errors.Join(err, stop(s))
+		return false, errors.Join(err, stop(s))
 	}
-	return wait(e.ctx, s, nil)
+	return true, wait(e.ctx, s, nil)
 }
 
 // profile writes a CPU profile until end is called.
@@ -295,11 +309,15 @@ func address(aors []presence.AOR, name, domain string) string {
 }
 
 // guide tells a person how to point a softphone at the server.
-func guide(w io.Writer, cfg server.Config, addresses []server.Listener, accounts []login) error {
+func guide(w io.Writer, cfg server.Config, temporary bool, addresses []server.Listener, accounts []login) error {
 	const most = 20 // of accounts shown, so that a file of thousands does not hide the rest
 	domain := cfg.Domains[0]
 	var b strings.Builder
-	fmt.Fprintf(&b, "Tacit %s: presence for %s, state in %s\n\n", server.Version, domain, cfg.Dir)
+	state := cfg.Dir
+	if temporary {
+		state += ", removed when it stops"
+	}
+	fmt.Fprintf(&b, "Tacit %s: presence for %s, state in %s\n\n", server.Version, domain, state)
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "  Account\tUser name\tPassword")
 	for i, a := range accounts {

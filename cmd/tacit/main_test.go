@@ -184,3 +184,19 @@ func TestPrintableKeepsTerminalsSafe(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestPlainAddress(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]bool{
+		"bob": true, "bob@example.com": true, "sip:bob@example.com": true, "pres:bob@example.com": true, "SIPS:bob@example.com": true,
+		"sip:+15551234;ext=5@example.com": true, "*97": true, "sip:*97@example.com": true, "sip:bob@[2001:db8::1]": true,
+		"*": false, "sip:*@example.com": false, "*@example.com": false, "bob@*": false, "b*b@example.com": false, "bob@*.example.com": false,
+		"": false, "sip:": false, "@example.com": false, "bob@": false, "sip:bob@example.com:5060": false, "sip:bob:secret@example.com": false,
+		"<sip:bob@example.com>": false, "Bob <sip:bob@example.com>": false, "bob@example.com,carol@example.com": false,
+		"sip:bob@example.com?subject=x": false, "tel:+15551234": false, "bob;x": false, "a@b@c": false, "sip:bob@[2001:db8::1]:5060": false,
+	} {
+		if err := plainAddress(in, "WATCHER"); (err == nil) != want {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+}

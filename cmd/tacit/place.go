@@ -138,6 +138,13 @@ func (o *operator) domain() string {
 // aor reads an address; a name alone is one of the default domain.
 func (o *operator) aor(s string) (presence.AOR, error) { return parseAOR(s, o.domain()) }
 
+// noteStopped says why what is listed may not be as it has been decided.
+func (o *operator) noteStopped(e *env) {
+	if o.stopped {
+		fmt.Fprintln(e.stderr, "note: the server is stopped; what was decided meanwhile takes effect on subscriptions at its next start")
+	}
+}
+
 // with opens the server, runs fn, and closes it.
 func (p *place) with(fn func(o *operator) error) error {
 	o, err := p.open()

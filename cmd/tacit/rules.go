@@ -16,7 +16,7 @@ type rulesCmd struct {
 	PoliteBlock politeBlockCmd `cmd:"" help:"The watcher sees a presentity that looks unavailable."`
 	Confirm     confirmCmd     `cmd:"" help:"The watcher waits for a decision."`
 	Remove      removeCmd      `cmd:"" help:"No rule any more: the server's default decision holds."`
-	List        ruleListCmd    `cmd:"" help:"List the rules of a presentity."`
+	List        ruleListCmd    `cmd:"" help:"List the rules, of one presentity or all."`
 	Pending     pendingCmd     `cmd:"" help:"List who waits for a presentity's decision."`
 }
 
@@ -46,6 +46,12 @@ func (c *pair) do(e *env, what string, fn func(o *operator, p, w presence.AOR) e
 }
 
 func (c *pair) set(e *env, h policy.Handling) error {
+	if err := plainAddress(c.Presentity, "PRESENTITY"); err != nil {
+		return err
+	}
+	if err := plainAddress(c.Watcher, "WATCHER"); err != nil {
+		return err
+	}
 	return c.do(e, h.String(), func(o *operator, p, w presence.AOR) error { return o.SetRule(p, w, h) })
 }
 
@@ -76,22 +82,24 @@ func (c *removeCmd) Run(e *env) error {
 	return c.do(e, "no rule", func(o *operator, p, w presence.AOR) error { return o.RemoveRule(p, w) })
 }
 
-// ruleQuery asks for a presentity's rules or waiting watchers.
-type ruleQuery struct {
-	Presentity string `arg:"" help:"Whose presence, such as sip:alice@example.com."`
-	Watcher    string `arg:"" optional:"" help:"Only this watcher."`
+// only is a watcher that a list may be about alone.
+type only struct {
+	Watcher string `arg:"" optional:"" help:"Only this watcher."`
 	listing
 	place
 }
 
-// ask opens the server and resolves the addresses; w is empty for any watcher.
-func (c *ruleQuery) ask(fn func(o *operator, p, w presence.AOR) error) error {
+// ask opens the server and resolves the addresses; p is empty for anybody's, w
+// for any watcher.
+func (c *only) ask(presentity string, fn func(o *operator, p, w presence.AOR) error) error {
 	return c.with(func(o *operator) error {
-		p, err := o.aor(c.Presentity)
-		if err != nil {
-			return err
+		var p, w presence.AOR
+		var err error
+		if presentity != "" {
+			if p, err = o.aor(presentity); err != nil {
+				return err
+			}
 		}
-		var w presence.AOR
 		if c.Watcher != "" {
 			if w, err = o.aor(c.Watcher); err != nil {
 				return err
@@ -101,31 +109,43 @@ func (c *ruleQuery) ask(fn func(o *operator, p, w presence.AOR) error) error {
 	})
 }
 
-type ruleListCmd struct{ ruleQuery }
+type ruleListCmd struct {
+	Presentity string `arg:"" optional:"" help:"Whose presence, such as sip:alice@example.com. Without it, everybody's."`
+	only
+}
 
 // Run lists the rules.
 func (c *ruleListCmd) Run(e *env) error {
-	return c.ask(func(o *operator, p, w presence.AOR) error {
+	return c.ask(c.Presentity, func(o *operator, p, w presence.AOR) error {
 		list, err := o.Rules(p)
 		if err != nil {
 			return err
 		}
 		list = slices.DeleteFunc(list, func(r server.RuleInfo) bool { return w != "" && r.Watcher != w })
+		if p == "" {
+			return print(e, c.listing, list, "PRESENTITY\tWATCHER\tDECISION", func(r server.RuleInfo) string {
+				return string(r.Presentity) + "\t" + string(r.Watcher) + "\t" + r.Decision
+			})
+		}
 		return print(e, c.listing, list, "WATCHER\tDECISION", func(r server.RuleInfo) string {
 			return string(r.Watcher) + "\t" + r.Decision
 		})
 	})
 }
 
-type pendingCmd struct{ ruleQuery }
+type pendingCmd struct {
+	Presentity string `arg:"" help:"Whose presence, such as sip:alice@example.com."`
+	only
+}
 
 // Run lists who waits.
 func (c *pendingCmd) Run(e *env) error {
-	return c.ask(func(o *operator, p, w presence.AOR) error {
+	return c.ask(c.Presentity, func(o *operator, p, w presence.AOR) error {
 		list, err := o.Pending(p)
 		if err != nil {
 			return err
 		}
+		o.noteStopped(e)
 		list = slices.DeleteFunc(list, func(s server.SubInfo) bool { return w != "" && s.Watcher != w })
 		return print(e, c.listing, list, "WATCHER\tEXPIRES\tFLOW", func(s server.SubInfo) string {
 			return fmt.Sprintf("%s\t%s\t%s", s.Watcher, when(s.Expires), s.Flow)
