@@ -150,7 +150,7 @@ func (r *results) markdown(full []row) string {
 		fmt.Fprintf(&b, "\n%d subscriptions: %d MB before, %d MB after, %d MB at the peak; %d bytes a subscription (goals: under 1000 MB; at most 3000 bytes).\n",
 			s.Accepted, s.RSSBefore/1e6, s.RSSAfter/1e6, r.many.PeakRSSBytes/1e6, s.BytesPerSubscription)
 	}
-	b.WriteString("\nWhere the microseconds of a NOTIFY go, from a CPU profile of one run as fast as\nit answers (its share of PUBLISH, composition, sync and answers included):\n\n| Where | µs |\n|---|---|\n")
+	b.WriteString("\nWhere the microseconds of a NOTIFY go, from a CPU profile of one more run as\nfast as it answers, apart from those above (its share of PUBLISH, composition,\nsync and answers included):\n\n| Where | µs |\n|---|---|\n")
 	total := 0.0
 	for _, s := range r.profile {
 		fmt.Fprintf(&b, "| %s | %.2f |\n", s.what, s.micros)
