@@ -1,7 +1,8 @@
 // Package pidf reads presence documents: PIDF (RFC 3863) with the data model
 // (RFC 4479) and RPID (RFC 4480). A Document is cut into its parts, each a range
 // of bytes of the text, with what composition, rules and filters ask about them;
-// what the RFCs do not know is carried along untouched.
+// what the RFCs do not know is carried along untouched. Partial and
+// PartialDocument are what has changed alone (RFC 5262).
 package pidf
 
 import (
