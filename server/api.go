@@ -37,6 +37,8 @@ type Config struct {
 
 	CertFile, KeyFile string   // TLS; empty: made from a CA in Dir
 	HTTP, HTTPS       string   // HOST:PORT; empty: closed
+	ClearXCAP         bool     // XCAP on HTTP too, where that is a loopback address
+	TestUsage         bool     // the XCAP application usages of RFC 4825's examples
 	WSOrigins         []string // allowed Origin hosts for WebSocket; empty: same host and the domains
 
 	Limits Limits

@@ -31,6 +31,8 @@ func LocalConfig() Config {
 			AllowNoQOP:  true, // libpurple answers as RFC 2069 had it
 			NonceLife:   5 * time.Minute,
 		},
-		Limits: limits,
+		ClearXCAP: true,
+		TestUsage: true,
+		Limits:    limits,
 	}
 }

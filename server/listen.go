@@ -256,7 +256,11 @@ func (w *webListener) shutdown(ctx context.Context) error { return w.http.Shutdo
 func (s *Server) listenWeb() error {
 	reg := web.NewRegistry(Version)
 	s.register(reg)
-	handler := web.New(reg, s.healthy, s.log)
+	pages := web.New(reg, s.healthy, s.log)
+	trees, err := s.newXCAP()
+	if err != nil {
+		return fmt.Errorf("cannot serve XCAP: %w", err)
+	}
 	for _, w := range [...]struct {
 		addr string
 		tls  *tls.Config
@@ -267,6 +271,10 @@ func (s *Server) listenWeb() error {
 		ln, err := net.Listen("tcp", w.addr)
 		if err != nil {
 			return fmt.Errorf("cannot listen for HTTP on %s: %w", w.addr, err)
+		}
+		handler := pages
+		if w.tls != nil || s.clearXCAP(w.addr) {
+			handler = route(trees, pages)
 		}
 		h := web.NewServer(handler, w.tls, s.log)
 		s.webs = append(s.webs, &webListener{http: h})

@@ -1,0 +1,166 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/tacit-presence/tacit/agent"
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/schema"
+	"github.com/tacit-presence/tacit/shard"
+	"github.com/tacit-presence/tacit/xcap"
+	"github.com/tacit-presence/tacit/xmltree"
+)
+
+// xcapRoot is the path of the XCAP root on the http and https listeners.
+const xcapRoot = "/xcap-root"
+
+// auidTestApp is the application usage for trying clients out: RFC 4825's
+// examples, and whatever else is well-formed.
+const auidTestApp xcap.AUID = "test-app"
+
+// newXCAP makes the XCAP server.
+func (c *Core) newXCAP() (*xcap.Handler, error) {
+	usages := append(xcap.Standard(), xcap.Preferences(xcap.Validator(schema.Preferences())))
+	if c.cfg.TestUsage {
+		free := xcap.Test()
+		free.AUID, free.Validate = auidTestApp, func(*xmltree.Doc) error { return nil }
+		usages = append(usages, xcap.Test(), free)
+	}
+	return xcap.New(xcap.Config{
+		Root: xcapRoot, Usages: usages, Documents: documents{c},
+		Authenticate: func(r *http.Request, domain string) (presence.Principal, []string, int) {
+			return xcap.Digest(c.auth.Load(), time.Now)(r, domain)
+		},
+		Presentity: c.users.Presentity, Log: c.log,
+	})
+}
+
+// route gives XCAP requests to xcap, which wants their paths untouched, and all
+// others to the rest.
+func route(xcap, rest http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path, _, _ := strings.Cut(r.RequestURI, "?")
+		if path == xcapRoot || strings.HasPrefix(path, xcapRoot+"/") {
+			xcap.ServeHTTP(w, r)
+			return
+		}
+		rest.ServeHTTP(w, r)
+	})
+}
+
+// clearXCAP reports whether XCAP may be served in clear text on an address.
+func (c *Core) clearXCAP(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || !c.cfg.ClearXCAP {
+		return false
+	}
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.IsLoopback()
+}
+
+// documents keeps XCAP documents in their owners' shards.
+type documents struct{ c *Core }
+
+// do runs fn in the owner's shard.
+func (d documents) do(ctx context.Context, p presence.Presentity, fn func(a *agent.Shard, now time.Time, out *shard.Batch)) error {
+	if p == "" {
+		return xcap.ErrNotFound // nobody writes global documents
+	}
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	err := d.c.runner.Do(ctx, shard.Of(p), func(m shard.Machine, now time.Time, out *shard.Batch) { fn(m.(*machine).agent, now, out) })
+	if err != nil {
+		return fmt.Errorf("%w: %w", xcap.ErrUnavailable, err)
+	}
+	return nil
+}
+
+func nameOf(k xcap.Key) agent.DocumentName {
+	return agent.DocumentName{AUID: string(k.AUID), Path: k.Path}
+}
+
+func documentOf(d agent.Document) xcap.Document {
+	return xcap.Document{ETag: d.ETag, Body: d.Body, Modified: d.Modified}
+}
+
+// Get reads one.
+func (d documents) Get(ctx context.Context, k xcap.Key) (xcap.Document, error) {
+	var doc agent.Document
+	found := false
+	err := d.do(ctx, k.Owner, func(a *agent.Shard, _ time.Time, _ *shard.Batch) { doc, found = a.Document(k.Owner, nameOf(k)) })
+	if err == nil && !found {
+		err = xcap.ErrNotFound
+	}
+	return documentOf(doc), err
+}
+
+// Put changes one. What it means is read here, so that the shard, which all its
+// presentities wait for, has only to compare and to swap.
+func (d documents) Put(ctx context.Context, k xcap.Key, was presence.EntityTag, body string) (xcap.Document, error) {
+	meaning, err := agent.ReadMeaning(nameOf(k), body)
+	if err != nil {
+		return xcap.Document{}, &xcap.Conflict{Reason: xcap.ConstraintFailed, Phrase: err.Error()}
+	}
+	var doc agent.Document
+	var failed error
+	err = d.do(ctx, k.Owner, func(a *agent.Shard, now time.Time, out *shard.Batch) {
+		doc, failed = a.ChangeDocument(k.Owner, nameOf(k), was, body, meaning, now, out)
+	})
+	return documentOf(doc), errors.Join(err, changeError(failed))
+}
+
+// Delete removes one.
+func (d documents) Delete(ctx context.Context, k xcap.Key, was presence.EntityTag) error {
+	var failed error
+	err := d.do(ctx, k.Owner, func(a *agent.Shard, now time.Time, out *shard.Batch) {
+		failed = a.RemoveDocument(k.Owner, nameOf(k), was, now, out)
+	})
+	return errors.Join(err, changeError(failed))
+}
+
+func changeError(err error) error {
+	switch {
+	case errors.Is(err, agent.ErrChanged):
+		return xcap.ErrChanged
+	case errors.Is(err, agent.ErrTooManyDocuments):
+		return xcap.ErrTooMany
+	}
+	return err
+}
+
+// List lists a user's.
+func (d documents) List(ctx context.Context, owner presence.Presentity) (list []xcap.Entry, err error) {
+	err = d.do(ctx, owner, func(a *agent.Shard, _ time.Time, _ *shard.Batch) {
+		for _, doc := range a.Documents(owner) {
+			list = append(list, xcap.Entry{
+				Key:  xcap.Key{AUID: xcap.AUID(doc.AUID), Tree: xcap.TreeUsers, Owner: owner, Path: doc.Path},
+				ETag: doc.ETag, Size: len(doc.Body), Modified: doc.Modified,
+			})
+		}
+	})
+	return list, err
+}
+
+// Each walks over one document of all users.
+func (d documents) Each(ctx context.Context, auid xcap.AUID, path string, fn func(presence.Presentity, xcap.Document) bool) error {
+	for _, u := range d.c.users.List() {
+		p := presence.Presentity(u.AORs[0])
+		doc, err := d.Get(ctx, xcap.Key{AUID: auid, Tree: xcap.TreeUsers, Owner: p, Path: path})
+		switch {
+		case errors.Is(err, xcap.ErrNotFound):
+			continue
+		case err != nil:
+			return err
+		case !fn(p, doc):
+			return nil
+		}
+	}
+	return nil
+}
