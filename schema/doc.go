@@ -34,7 +34,7 @@ const (
 	RLSServicesSpace     = "urn:ietf:params:xml:ns:rls-services"
 	XCAPCapsSpace        = "urn:ietf:params:xml:ns:xcap-caps"
 	XCAPErrorSpace       = "urn:ietf:params:xml:ns:xcap-error"
-	XCAPDirectorySpace   = "urn:oma:params:xml:ns:xcap-directory"
+	XCAPDirectorySpace   = "urn:oma:xml:xdm:xcap-directory"
 	XCAPDiffSpace        = "urn:ietf:params:xml:ns:xcap-diff"
 	WatcherInfoSpace     = "urn:ietf:params:xml:ns:watcherinfo"
 	FilterSpace          = "urn:ietf:params:xml:ns:simple-filter"
