@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/schema"
 	"github.com/tacit-presence/tacit/xmltree"
 )
 
@@ -19,7 +20,7 @@ func directoryDocument(ctx context.Context, h *Handler, owner presence.Presentit
 	}
 	user := escape(string(owner))
 	var b strings.Builder
-	b.WriteString(xmlDeclaration + `<xcap-directory xmlns="` + directorySpace + `">`)
+	b.WriteString(xmlDeclaration + `<xcap-directory xmlns="` + schema.XCAPDirectorySpace + `">`)
 	for i := range h.usages {
 		u := &h.usages[i]
 		if u.Validate == nil || u.noUsers {

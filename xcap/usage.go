@@ -30,7 +30,6 @@ const (
 	indexName     = "index"         // RFC 4825, 5.5
 	directoryName = "directory.xml" // OMA XDM
 
-	directorySpace = "urn:oma:xml:xdm:xcap-directory"
 )
 
 // Validator says whether a document may be kept. Its error is a *Conflict or a
@@ -143,7 +142,7 @@ func capabilities(all []Usage) Usage {
 // directory is OMA's list of the documents that a user has.
 func directory() Usage {
 	return Usage{
-		AUID: AUIDDirectory, MediaType: "application/vnd.oma.xcap-directory+xml", Space: directorySpace,
+		AUID: AUIDDirectory, MediaType: "application/vnd.oma.xcap-directory+xml", Space: schema.XCAPDirectorySpace,
 		made: &madeDocument{tree: TreeUsers, name: directoryName, make: directoryDocument},
 	}
 }
