@@ -195,7 +195,7 @@ func (h *Handler) answer(r *http.Request) response {
 	target, unreadable := ParseTarget(h.base, requestTarget(r))
 	req := &request{Request: r, target: target}
 	if errors.Is(unreadable, ErrURITooLong) {
-		return status(http.StatusRequestURITooLong)
+		return h.refuse(req, unreadable)
 	}
 	user, named := target.User()
 	who, challenges, code := h.cfg.Authenticate(r, user.Domain())
@@ -211,7 +211,7 @@ func (h *Handler) answer(r *http.Request) response {
 	}
 	req.who = who
 	if req.usage = h.usage(target.AUID); req.usage == nil {
-		return status(http.StatusNotFound)
+		return h.refuse(req, ErrNotFound)
 	}
 	req.key = Key{AUID: target.AUID, Tree: target.Tree, Path: target.Path}
 	if target.Tree == TreeUsers {
@@ -220,7 +220,7 @@ func (h *Handler) answer(r *http.Request) response {
 		}
 	}
 	if !req.usage.has(target.Tree) || target.Path == "" {
-		return status(http.StatusNotFound)
+		return h.refuse(req, ErrNotFound)
 	}
 	if made := req.usage.madeIn(target.Tree); made != nil && made.trusted && !h.trusts(who) {
 		return status(http.StatusForbidden)
@@ -303,7 +303,10 @@ func (h *Handler) refuse(req *request, err error) response {
 		return response{status: http.StatusConflict, mediaType: errorMediaType, body: c.Report()}
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return status(http.StatusRequestEntityTooLarge)
+		err = ErrTooLarge
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		err = ErrUnavailable
 	}
 	for _, known := range [...]struct {
 		err    error
@@ -322,11 +325,10 @@ func (h *Handler) refuse(req *request, err error) response {
 		{errMatch, http.StatusPreconditionFailed},
 		{ErrUnavailable, http.StatusServiceUnavailable},
 		{ErrChanged, http.StatusServiceUnavailable}, // again and again
-		{context.Canceled, http.StatusServiceUnavailable},
-		{context.DeadlineExceeded, http.StatusServiceUnavailable},
 	} {
 		if errors.Is(err, known.err) {
-			return status(known.status)
+			// The sentence alone: nothing of the request comes back.
+			return response{status: known.status, mediaType: "text/plain; charset=utf-8", body: known.err.Error() + "\n"}
 		}
 	}
 	if errors.Is(err, ErrTooMany) {

@@ -61,13 +61,13 @@ func (h *Handler) get(req *request) response {
 		}
 		var ok bool
 		if body, ok = req.sel.Get(d); !ok {
-			return status(http.StatusNotFound)
+			return h.refuse(req, ErrNotFound)
 		}
 		mediaType = req.sel.MediaType()
 	}
 	switch match, noneMatch := req.conds.failed(doc.ETag); {
 	case match:
-		return status(http.StatusPreconditionFailed)
+		return h.refuse(req, errMatch)
 	case noneMatch:
 		return response{status: http.StatusNotModified, etag: doc.ETag}
 	}
