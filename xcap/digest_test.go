@@ -184,10 +184,10 @@ func TestCurl(t *testing.T) {
 			{" 201", []string{"-X", "PUT", "-H", isLists, "--data-binary", friends, url}},
 			{" 201", []string{"-X", "PUT", "-H", isEl, "--data-binary", `<entry uri="sip:joe@example.com"/>`, url + `/~~/resource-lists/list[@name=%22friends%22]/entry[@uri=%22sip:joe@example.com%22]`}},
 			{`"sip:joe@example.com" 200`, []string{url + `/~~/resource-lists/list/entry[2]/@uri`}},
-			{" 412", []string{"-X", "PUT", "-H", isLists, "-H", "If-None-Match: *", "--data-binary", friends, url}},
+			{"a condition does not hold\n 412", []string{"-X", "PUT", "-H", isLists, "-H", "If-None-Match: *", "--data-binary", friends, url}},
 			{" 403", []string{strings.Replace(url, "alice", "bob", 1)}},
 			{" 200", []string{"-X", "DELETE", url}},
-			{" 404", []string{url}},
+			{"no such XCAP resource\n 404", []string{url}},
 		} {
 			if got := curl(c.arg...); got != c.want {
 				t.Errorf("%v: %q, want %q", c.arg, got, c.want)

@@ -87,3 +87,51 @@ func FuzzSelector(f *testing.F) {
 		}
 	})
 }
+
+// FuzzHandler sends requests, a few in a row, and holds what every response has
+// in common.
+func FuzzHandler(f *testing.F) {
+	f.Add("PUT", lists, "", friends, "application/resource-lists+xml", "")
+	f.Add("PUT", lists+"/~~/resource-lists/list/entry", "xmlns(a=urn:x)", `<entry uri="sip:joe@example.com"/>`, "application/xcap-el+xml", `"e1"`)
+	f.Add("DELETE", lists+"/~~/resource-lists/list/@name", "", "", "", "*")
+	f.Add("GET", "/xcap-caps/global/index/~~/xcap-caps/auids/namespace::*", "", "", "", `W/"x"`)
+	f.Add("PUT", "/rls-services/users/sip:alice@example.com/index", "", `<rls-services xmlns="urn:ietf:params:xml:ns:rls-services"/>`, "application/rls-services+xml", "")
+	f.Fuzz(func(t *testing.T, method, target, query, body, contentType, match string) {
+		s := newServer(t, nil)
+		if w := s.do("PUT", lists, friends, asAlice, isLists); w.Code != 201 {
+			t.Fatal(w.Code)
+		}
+		if query != "" {
+			target += "?" + query
+		}
+		header := []string{asAlice, "Content-Type: " + contentType}
+		if match != "" {
+			header = append(header, "If-Match: "+match)
+		}
+		first := statusOf(s, method, target, body, header)
+		again := statusOf(s, method, target, body, header)
+		if first >= 500 || again >= 500 {
+			t.Errorf("%s %q: %d, then %d", method, target, first, again)
+		}
+		// RFC 4825, 7: what was put can be put again, what was deleted is gone.
+		if match == "" && (method == "PUT" && first < 300 && again != 200 || method == "DELETE" && first == 200 && again != 404) {
+			t.Errorf("%s %q: %d, then %d", method, target, first, again)
+		}
+		for k, d := range s.docs.docs {
+			if k.Owner != "sip:alice@example.com" {
+				t.Errorf("%s %q wrote for %s", method, target, k.Owner)
+			}
+			if u := s.usage(k.AUID); u == nil || u.validate(parse(t, d.Body)) != nil {
+				t.Errorf("%s %q left %q in %s", method, target, d.Body, k.AUID)
+			}
+		}
+	})
+}
+
+func statusOf(s server, method, target, body string, header []string) int {
+	// httptest reads the method as part of a request line.
+	if !xmltree.IsNCName(method) {
+		method = "GET"
+	}
+	return s.do(method, target, body, header...).Code
+}
