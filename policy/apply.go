@@ -48,7 +48,7 @@ func Apply(raw compose.Raw, d Decision) Candidate {
 		if d.Permissions.All() {
 			return Candidate{told: true, doc: raw.Document()}
 		}
-		return Candidate{told: true, doc: filtered(raw.Document(), d.Permissions.set)}
+		return Candidate{told: true, doc: filtered(raw.Document(), d.Permissions.set, d.Location)}
 	case PoliteBlock:
 		return Candidate{told: true}
 	default:

@@ -55,7 +55,7 @@ func BenchmarkApply(b *testing.B) {
 	for name, g := range map[string]*grant{"friends": friends(), "coarse": coarse, "all-attributes": {
 		devices: selection{all: true}, persons: selection{all: true}, services: selection{all: true}, everything: true,
 	}} {
-		for _, file := range []string{"rfc4480", "client-linphone"} {
+		for _, file := range []string{"rfc4480", "sample", "client-linphone"} {
 			b.Run(name+"/"+file, func(b *testing.B) {
 				d := Decision{Handling: Allow, Permissions: g.finish()}
 				raw := publications(b, file)

@@ -3,12 +3,13 @@ package policy
 import (
 	"slices"
 
+	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/xmltree"
 )
 
 const (
-	geoprivSpace = "urn:ietf:params:xml:ns:pidf:geopriv10" // RFC 4119, 2.2
+	geoprivSpace = location.Space
 	// ownSpace is Tacit's: of the element that says how coarse times are.
 	ownSpace = "https://github.com/tacit-presence/ns/rules"
 )
@@ -209,7 +210,7 @@ func (g *grant) shows(doc *xmltree.Doc, n xmltree.Node, e element, in place) boo
 	case elementOwn:
 		return false
 	case elementLocation:
-		return g.everything
+		return g.everything || in != inRoot && !g.location.IsNothing()
 	}
 	if g.everything {
 		return true
@@ -248,25 +249,31 @@ func (g *grant) selects() bool {
 }
 
 func (s *selection) any() bool {
-	return s.all || len(s.classes)+len(s.ids)+len(s.deviceIDs)+len(s.uris)+len(s.schemes)+len(s.services) > 0
+	return s.all || len(s.classes)+len(s.ids)+len(s.deviceIDs)+len(s.uris)+len(s.schemes)+len(s.services)+len(s.both) > 0
 }
 
 // admits reports whether the grant selects a tuple, person or device, by what was
 // published of it (RFC 5025, 3.3.1).
 func (g *grant) admits(p *pidf.Part) bool {
-	var s *selection
 	switch p.Kind {
 	case pidf.Tuple:
-		s = &g.services
+		return g.services.admits(p)
 	case pidf.Person:
-		s = &g.persons
+		return g.persons.admits(p)
 	case pidf.Device:
-		s = &g.devices
-	default:
-		return false
+		return g.devices.admits(p)
 	}
+	return false
+}
+
+func (s *selection) admits(p *pidf.Part) bool {
 	if s.all || has(s.classes, p.Class) || has(s.ids, p.ID) {
 		return true
+	}
+	for _, group := range s.both {
+		if !slices.ContainsFunc(group, func(s selection) bool { return !s.admits(p) }) {
+			return true
+		}
 	}
 	switch p.Kind {
 	case pidf.Tuple:

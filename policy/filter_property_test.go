@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/xmltree"
 )
@@ -237,7 +238,7 @@ func (s *sheet) extensions(place string, selected func(*grant) bool) {
 		case 0:
 			s.unknown(selected)
 		case 1:
-			s.location(all(selected, everything))
+			s.location(all(selected, func(g *grant) bool { return g.everything || place != "root" && g.location.IsWhole() }))
 		case 2:
 			row := omaTable[s.rng.IntN(len(omaTable))]
 			shown := all(selected, row.shown)
@@ -402,6 +403,8 @@ func randomGrant(rng *rand.Rand, s *sheet) *grant {
 			}
 		}
 	}
+	// What the sheet writes as a location is none, so that less than whole is nothing.
+	g.location = [...]location.Permission{location.Nothing(), location.Limited(location.Full, 100), location.Whole()}[rng.IntN(3)]
 	for _, n := range unknownNames {
 		if rng.IntN(3) == 0 {
 			g.unknown = append(g.unknown, n)
@@ -447,11 +450,11 @@ func TestNothingUnauthorized(t *testing.T) {
 		if err := check(text, g); err != nil {
 			fail("%v", err)
 		}
-		if again := filtered(out, g).Render("e"); again != text {
+		if again := filtered(out, g, location.Options{}).Render("e"); again != text {
 			fail("filtered twice\n%s", again)
 		}
 		less := &sheet{rng: rand.New(rand.NewPCG(seed, 1)), layout: rand.New(rand.NewPCG(seed, 4)), only: g}
-		if got := filtered(rawOf(t, less.document(), less.document()).Document(), g).Render("e"); got != text {
+		if got := filtered(rawOf(t, less.document(), less.document()).Document(), g, location.Options{}).Render("e"); got != text {
 			fail("what is withheld leaves a trace; without it\n%s", got)
 		}
 	}
@@ -478,7 +481,7 @@ func check(text string, g *grant) error {
 			path = append(path, e.Name)
 			if opaque > 0 {
 				opaque++
-				if !g.everything && e.Name.Space == geoprivSpace {
+				if !g.everything && e.Name.Space == geoprivSpace && e.Name.Local == "geopriv" {
 					return fmt.Errorf("a location in %v", path)
 				}
 				continue
@@ -520,6 +523,9 @@ func checkName(path []xml.Name, g *grant) (opaque bool, err error) {
 			return false, errors.New("has no place here")
 		}
 		return false, nil
+	}
+	if n.Space == geoprivSpace && n.Local == "geopriv" && len(path) > 2 && !g.location.IsNothing() {
+		return true, nil
 	}
 	if n.Space == pidf.OMASpace && n.Local != "service-description" {
 		for _, row := range omaTable {

@@ -149,25 +149,48 @@ const maxDeclared = 16 << 10
 // along) and ids that must be unique in the document. It gets the declarations
 // that it needs from around it, for the root will not have them, and keeps of its
 // own those that it needs: composition may have put its publication's there.
-func (w *writer) raw(n xmltree.Node) {
+func (w *writer) raw(n xmltree.Node) { w.copy(n, nil) }
+
+// location writes what the permission leaves of a geopriv element.
+func (w *writer) location(n xmltree.Node) {
+	edits, remove := w.g.location.Edit(w.doc, n, w.options)
+	switch {
+	case remove:
+	case len(edits) == 1 && edits[0].Span == w.doc.Span(n): // with all that it needs
+		w.put(edits[0].Text)
+	default:
+		w.copy(n, edits)
+	}
+}
+
+// copy is raw with edits, which are in order.
+func (w *writer) copy(n xmltree.Node, edits []xmltree.Edit) {
 	w.edits, w.own = w.edits[:0], w.own[:0]
 	for i, end := n, w.doc.After(n); i < end; i++ {
+		for len(edits) > 0 && w.doc.Span(i).Start >= edits[0].Start {
+			w.edits = append(w.edits, edits[0])
+			edits = edits[1:]
+		}
+		if len(w.edits) > 0 && w.doc.Span(i).Start < w.edits[len(w.edits)-1].End {
+			continue // it is in what is replaced
+		}
 		switch w.doc.Kind(i) {
 		case xmltree.KindComment, xmltree.KindPI:
 			w.edits = append(w.edits, xmltree.Edit{Span: w.doc.Span(i)})
 		case xmltree.KindElement:
 			if i != n && !w.g.everything && w.doc.Is(i, geoprivSpace, "geopriv") {
 				w.edits = append(w.edits, xmltree.Edit{Span: w.doc.Span(i)})
-				i = w.doc.After(i) - 1
 				continue
 			}
 			w.attributes(i, i == n)
 		}
 	}
+	w.edits = append(w.edits, edits...)
 	start, span := len(w.buf), w.doc.Span(n)
 	from, src := span.Start, w.doc.Source()
 	for _, e := range w.edits {
 		w.put(src[from:e.Start])
+		w.put(e.Text)
 		from = e.End
 	}
 	w.put(src[from:span.End])

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/xmltree"
 )
@@ -29,7 +30,7 @@ func tell(t testing.TB, g *grant, published ...string) string {
 	if _, err := (pidf.Tolerances{}).Parse(text); err != nil {
 		t.Errorf("%v\n%s", err, text)
 	}
-	if again := filtered(out, g).Render("e"); again != text {
+	if again := filtered(out, g, location.Options{}).Render("e"); again != text {
 		t.Errorf("filtered twice:\n%s\nonce:\n%s", again, text)
 	}
 	return strings.Join(lines, "\n")
@@ -153,19 +154,19 @@ func TestMerge(t *testing.T) {
 		{"three", g, []string{phone("a", "open", "") + phone("b", "open", new), phone("c", "open", old)}, one},
 		{"three, another order", g, []string{phone("c", "open", old), phone("a", "open", new) + phone("b", "open", "")}, one},
 		{"two that differ", g, []string{phone("c", "closed", old), phone("a", "open", new) + phone("b", "closed", "")}, one + "\n" + told(id+"-2", "closed", old)},
-		{"many", g, []string{strings.Repeat("", 1) + many(40, func(i string) string { return phone("x"+i, "open", "") }), phone("b", "open", newer)}, one},
+		{"many", g, []string{strings.Repeat("", 1) + repeated(40, func(i string) string { return phone("x"+i, "open", "") }), phone("b", "open", newer)}, one},
 		{"idle persons", g, []string{`<dm:person id="a"><r:mood/></dm:person><dm:person id="b"/>`, `<dm:person id="c"><dm:timestamp>` + old + `</dm:timestamp></dm:person>`},
 			`<dm:person id="p1"><dm:timestamp>` + old + `</dm:timestamp></dm:person>`},
 		{"idle persons beside another", g, []string{`<dm:person id="a"><r:mood/></dm:person><dm:person id="b"><r:sphere>work</r:sphere></dm:person>`},
 			`<dm:person id="p1"><rpid:sphere>work</rpid:sphere></dm:person>`},
 		{"an idle tuple beside another", g, []string{`<tuple id="x"><status><x:y/></status></tuple>` + phone("a", "open", newer)}, one},
 		{"notes", &grant{services: everybody, attributes: provideNote}, []string{`<note>n</note><note><![CDATA[n]]></note>`}, `<note>n</note>`},
-		{"coarse order", &coarse, []string{many(3, func(i string) string { return `<dm:person id="x` + i + `"><r:sphere>` + i + `</r:sphere></dm:person>` })},
-			many(3, func(i string) string {
+		{"coarse order", &coarse, []string{repeated(3, func(i string) string { return `<dm:person id="x` + i + `"><r:sphere>` + i + `</r:sphere></dm:person>` })},
+			repeated(3, func(i string) string {
 				return `<dm:person id="p` + string(i[0]+1) + `"><rpid:sphere>` + i + `</rpid:sphere></dm:person>` + "\n"
 			}) + `<t:coarse-timestamps seconds="86400"/>`},
 		{"coarse order, the other way", &coarse, []string{`<dm:person id="x2"><r:sphere>2</r:sphere></dm:person>`, `<dm:person id="x1"><r:sphere>1</r:sphere></dm:person>`, `<dm:person id="x0"><r:sphere>0</r:sphere></dm:person>`},
-			many(3, func(i string) string {
+			repeated(3, func(i string) string {
 				return `<dm:person id="p` + string(i[0]+1) + `"><rpid:sphere>` + i + `</rpid:sphere></dm:person>` + "\n"
 			}) + `<t:coarse-timestamps seconds="86400"/>`},
 	} {
@@ -175,7 +176,7 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-func many(n int, f func(string) string) string {
+func repeated(n int, f func(string) string) string {
 	var b strings.Builder
 	for i := range n {
 		b.WriteString(f(strings.TrimLeft(string([]byte{byte('0' + i/10), byte('0' + i%10)}), "0") + map[bool]string{true: "0"}[i == 0]))
@@ -202,7 +203,7 @@ func TestVectors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := filtered(raw, g).Render("pres:someone@example.com"); got != string(want) {
+		if got := filtered(raw, g, location.Options{}).Render("pres:someone@example.com"); got != string(want) {
 			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
 		}
 	}
@@ -284,7 +285,7 @@ func TestHostile(t *testing.T) {
 		`<tuple id="a" xmlns:l="urn:` + long + `"><status/>` + strings.Repeat("<l:a/>", 6000) + `</tuple>`,
 		`<tuple id="a"><status/><x:a><r:b id="` + id + `"/></x:a></tuple>`,
 		`<dm:person id="a">` + strings.Repeat("<r:sphere>", 60) + strings.Repeat("</r:sphere>", 60) + `</dm:person>`,
-		many(60, func(i string) string {
+		repeated(60, func(i string) string {
 			return `<tuple id="x` + i + `"><status/><contact>` + i + `</contact></tuple><dm:device id="y` + i + `"><dm:deviceID>` + i + `</dm:deviceID></dm:device>`
 		}),
 	} {
@@ -298,10 +299,11 @@ func TestHostile(t *testing.T) {
 // when it is filtered again, and holds nothing of what was withheld.
 func FuzzFilter(f *testing.F) {
 	files, err := filepath.Glob("../pidf/testdata/*.xml")
-	if err != nil {
-		f.Fatal(err)
+	more, err2 := filepath.Glob("../location/testdata/*.xml")
+	if err != nil || err2 != nil {
+		f.Fatal(err, err2)
 	}
-	for _, name := range files {
+	for _, name := range append(files, more...) {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			f.Fatal(err)
@@ -309,7 +311,9 @@ func FuzzFilter(f *testing.F) {
 		f.Add(string(text))
 	}
 	full := &grant{services: everybody, persons: everybody, devices: everybody, everything: true, coarse: 900}
+	full.finish()
 	some := friends()
+	some.location = location.Limited(location.City, 1000)
 	some.unknown = []xmltree.Name{{Space: "http://www.linphone.org/xsds/pidfonline.xsd", Local: "online"}, {Space: "urn:example:vendor", Local: "capability"}}
 	f.Fuzz(func(t *testing.T, text string) {
 		if _, err := pidf.Parse(text); err != nil {
@@ -317,12 +321,12 @@ func FuzzFilter(f *testing.F) {
 		}
 		raw := rawOf(t, text).Document()
 		for _, g := range []*grant{full, some, {services: everybody}} {
-			out := filtered(raw, g)
+			out := filtered(raw, g, location.Options{})
 			told := out.Render("e")
 			if _, err := (pidf.Tolerances{}).Parse(told); err != nil && !out.Empty() {
 				t.Fatalf("%v\n%s", err, told)
 			}
-			if again := filtered(out, g).Render("e"); again != told {
+			if again := filtered(out, g, location.Options{}).Render("e"); again != told {
 				t.Fatalf("filtered twice\n%s\nonce\n%s", again, told)
 			}
 			if err := check(told, g); err != nil && !strings.Contains(err.Error(), "XML syntax error") {
@@ -330,4 +334,50 @@ func FuzzFilter(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLocation: where a component may be told, its location is told as far as the
+// permission for it goes.
+func TestLocation(t *testing.T) {
+	t.Parallel()
+	const (
+		civic = `<gp:geopriv><gp:location-info><ca:civicAddress xmlns:ca="urn:ietf:params:xml:ns:pidf:geopriv10:civicAddr"><ca:country>DE</ca:country><ca:A1>Bayern</ca:A1><ca:A3>Ulm</ca:A3><ca:RD>Gasse</ca:RD></ca:civicAddress></gp:location-info><gp:usage-rules/><!-- c --></gp:geopriv>`
+		tuple = `<tuple id="a"><status>` + civic + `</status></tuple>`
+	)
+	limited := func(civic location.Level, radius uint32) *grant {
+		return &grant{services: everybody, persons: everybody, location: location.Limited(civic, radius)}
+	}
+	for _, c := range []struct {
+		name           string
+		g              *grant
+		published      string
+		told, withheld []string
+	}{
+		{"nothing", &grant{services: everybody, persons: everybody}, tuple, []string{"<status/>"}, []string{"geopriv"}},
+		{"region", limited(location.Region, 0), tuple, []string{"<status><gp:geopriv", "DE", "Bayern"}, []string{"Ulm", "Gasse", "<!--"}},
+		{"region of a person", limited(location.Region, 0), person(civic), []string{"DE", "Bayern"}, []string{"Ulm", "Gasse"}},
+		{"no geodetic one", limited(location.None, 1000), tuple, []string{"<status/>"}, []string{"geopriv", "DE"}},
+		{"no geodetic one of a person", limited(location.None, 1000), person(civic) + `<dm:person id="b"><r:class>c</r:class></dm:person>`, []string{`<dm:person id="p1"></dm:person>`}, []string{"p2"}},
+		{"whole", &grant{services: everybody, location: location.Whole()}, tuple, []string{"Ulm", "Gasse"}, []string{"<!--"}},
+		{"all-attributes", &grant{services: everybody, everything: true}, tuple, []string{"Ulm", "Gasse"}, []string{"<!--"}},
+		{"whole, within another", &grant{services: everybody, location: location.Whole(), unknown: []xmltree.Name{{Space: "urn:x", Local: "a"}}},
+			`<tuple id="a"><status/><x:a>` + civic + `</x:a></tuple>`, []string{"<x:a"}, []string{"DE"}},
+		{"at the root", &grant{services: everybody, location: location.Whole()}, civic, nil, []string{"geopriv"}},
+		{"of what is not selected", &grant{services: everybody, location: location.Whole()}, person(civic), nil, []string{"geopriv"}},
+	} {
+		got := tell(t, c.g, c.published)
+		for _, s := range c.told {
+			if !strings.Contains(got, s) {
+				t.Errorf("%s: %s is missing in %s", c.name, s, got)
+			}
+		}
+		for _, s := range c.withheld {
+			if strings.Contains(got, s) {
+				t.Errorf("%s: %s in %s", c.name, s, got)
+			}
+		}
+	}
+	if a, b := limited(location.City, 0).finish(), limited(location.Region, 0).finish(); a.Equal(b) {
+		t.Error("equal, though they tell different places")
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/xmltree"
 )
@@ -66,28 +67,29 @@ var declarations = func() (t [allNamespaces + 1]string) {
 // by their prefixes which client wrote them, and by the root's declarations which
 // formats the cut was in. What is not known is copied.
 type writer struct {
-	g      *grant
-	doc    *xmltree.Doc
-	buf    []byte
-	out    []byte
-	uses   namespaces // of the piece that is being written
-	pieces []piece
-	kids   []child
-	status []child
-	edits  []xmltree.Edit
-	scope  []xmltree.Binding // around the children of scoped
-	own    []xmltree.Binding // of an element that is copied
-	used   []bool            // by index of own, then scope
-	scoped xmltree.Node
-	add    []byte
-	grown  int           // by declarations
-	ids    map[named]int // how many ids are made of each
+	g       *grant
+	options location.Options
+	doc     *xmltree.Doc
+	buf     []byte
+	out     []byte
+	uses    namespaces // of the piece that is being written
+	pieces  []piece
+	kids    []child
+	status  []child
+	edits   []xmltree.Edit
+	scope   []xmltree.Binding // around the children of scoped
+	own     []xmltree.Binding // of an element that is copied
+	used    []bool            // by index of own, then scope
+	scoped  xmltree.Node
+	add     []byte
+	grown   int           // by declarations
+	ids     map[named]int // how many ids are made of each
 }
 
 var writers = sync.Pool{New: func() any { return &writer{ids: make(map[named]int)} }}
 
 // filtered is the privacy filter: what g leaves of a document.
-func filtered(doc pidf.Assembly, g *grant) pidf.Assembly {
+func filtered(doc pidf.Assembly, g *grant, o location.Options) pidf.Assembly {
 	if g == nil || !g.selects() {
 		return pidf.Assembly{}
 	}
@@ -96,7 +98,7 @@ func filtered(doc pidf.Assembly, g *grant) pidf.Assembly {
 		return pidf.Assembly{}
 	}
 	w := writers.Get().(*writer)
-	w.g, w.doc, w.scoped = g, tree.Doc, xmltree.None
+	w.g, w.options, w.doc, w.scoped = g, o, tree.Doc, xmltree.None
 	for i, c := range doc.Parts() {
 		w.part(c.Of, tree.Nodes[i])
 	}
@@ -183,10 +185,11 @@ func (w *writer) component(n xmltree.Node, out *piece) {
 	w.put(">")
 	out.idle = true
 	for _, c := range w.kids {
-		out.idle = out.idle && (c.is == elementTimestamp || c.is == elementStatus && len(w.status) == 0)
+		before := len(w.buf)
 		switch c.is {
 		case elementStatus:
-			w.putStatus()
+			out.idle = w.putStatus()
+			continue
 		case elementContact:
 			w.contact(c.node)
 		case elementNote:
@@ -195,9 +198,11 @@ func (w *writer) component(n xmltree.Node, out *piece) {
 			start := len(w.buf)
 			w.buf, _ = appendTime(w.buf, trimSpace(w.doc.Text(c.node)), w.g.coarse)
 			out.time = xmltree.Span{Start: start, End: len(w.buf)}
+			continue
 		default:
 			w.attribute(c)
 		}
+		out.idle = out.idle && len(w.buf) == before // an attribute can lose all
 	}
 }
 
@@ -214,14 +219,14 @@ func (w *writer) choose(n xmltree.Node, in place) (speaks bool) {
 			for s := w.doc.FirstElement(c); s != xmltree.None; s = w.doc.NextElement(s) {
 				if e := classify(w.doc, s, inStatus); w.g.shows(w.doc, s, e, inStatus) {
 					w.status = append(w.status, child{s, e})
-					speaks = speaks || e != elementBasic
+					speaks = speaks || e != elementBasic && e != elementLocation
 				}
 			}
 		}
 		w.kids = append(w.kids, child{c, e})
 		switch e {
 		case elementStatus, elementContact, elementTimestamp, elementTupleDevice, elementDeviceID, elementClass,
-			elementStatusIcon, elementTimeOffset, elementUserInput:
+			elementStatusIcon, elementTimeOffset, elementUserInput, elementLocation:
 		default:
 			speaks = true
 		}
@@ -236,12 +241,12 @@ func inOrder(list []child) {
 	slices.SortStableFunc(list, func(a, b child) int { return int(a.is) - int(b.is) })
 }
 
-func (w *writer) putStatus() {
-	if len(w.status) == 0 { // the schema wants the element
-		w.put("<status/>")
-		return
-	}
+// putStatus writes a status, and reports whether nothing is in it. The schema
+// wants the element even so.
+func (w *writer) putStatus() (empty bool) {
+	at := len(w.buf)
 	w.put("<status>")
+	before := len(w.buf)
 	for _, c := range w.status {
 		if c.is == elementBasic {
 			w.text(c.node, "<basic", "</basic>", false)
@@ -249,7 +254,12 @@ func (w *writer) putStatus() {
 		}
 		w.attribute(c)
 	}
+	if empty = len(w.buf) == before; empty {
+		w.buf = append(w.buf[:at], "<status/>"...)
+		return empty
+	}
 	w.put("</status>")
+	return empty
 }
 
 func (w *writer) contact(n xmltree.Node) {
@@ -270,6 +280,8 @@ func (w *writer) attribute(c child) {
 		w.text(c.node, "<dm:deviceID", "</dm:deviceID>", false)
 	case isRPID(c.is):
 		w.rpid(c)
+	case c.is == elementLocation:
+		w.location(c.node)
 	default:
 		w.raw(c.node)
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/xmltree"
 )
 
@@ -73,6 +74,9 @@ type selection struct {
 	uris      []string // services only: service-uri, in the form that compares
 	schemes   []string // services only: service-uri-scheme, lower case
 	services  []string // services only: OMA's service-id
+	// both are what an operator's ceiling makes: each is a list of selections, and
+	// what all of a list select is selected.
+	both [][]selection
 }
 
 // grant is a set of permissions. A finished grant has its key and is not changed.
@@ -85,27 +89,26 @@ type grant struct {
 	userInput  userInput
 	unknown    []xmltree.Name // provide-unknown-attribute, sorted
 	everything bool           // provide-all-attributes
-	coarse     int            // seconds that timestamps are rounded down to; 0: as they are
+	location   location.Permission
+	coarse     int // seconds that timestamps are rounded down to; 0: as they are
 }
 
-// finish makes the key of a grant and the Permissions of it.
+// finish makes the key of a grant and the Permissions of it. RFC 5025, 3.3.2.15:
+// all attributes are every single one, so the location too, as it is; what other
+// rules say of its usage holds.
 func (g *grant) finish() Permissions {
+	if g.everything && !g.location.IsWhole() {
+		g.location = location.Combine(g.location, location.Whole())
+	}
 	b := make([]byte, 0, 128)
 	for _, s := range [...]*selection{&g.devices, &g.persons, &g.services} {
-		b = strconv.AppendBool(b, s.all)
-		for _, list := range [...][]string{s.classes, s.ids, s.deviceIDs, s.uris, s.schemes, s.services} {
-			b = append(b, ';')
-			for _, v := range list {
-				b = strconv.AppendInt(b, int64(len(v)), 10)
-				b = append(b, ':')
-				b = append(b, v...)
-			}
-		}
+		b = s.appendKey(b)
 	}
 	b = strconv.AppendUint(append(b, '|'), uint64(g.attributes), 16)
 	b = strconv.AppendUint(append(b, '|'), uint64(g.userInput), 10)
 	b = strconv.AppendBool(append(b, '|'), g.everything)
 	b = strconv.AppendInt(append(b, '|'), int64(g.coarse), 10)
+	b = g.location.AppendKey(append(b, '|'))
 	for _, n := range g.unknown {
 		b = append(b, '|')
 		b = strconv.AppendInt(b, int64(len(n.Space)), 10)
@@ -117,9 +120,32 @@ func (g *grant) finish() Permissions {
 	return Permissions{set: g}
 }
 
+func (s *selection) appendKey(b []byte) []byte {
+	b = strconv.AppendBool(b, s.all)
+	for _, list := range s.lists() {
+		b = append(b, ';')
+		for _, v := range list {
+			b = strconv.AppendInt(b, int64(len(v)), 10)
+			b = append(b, ':')
+			b = append(b, v...)
+		}
+	}
+	for _, group := range s.both {
+		b = append(b, '(')
+		for i := range group {
+			b = group[i].appendKey(append(b, '&'))
+		}
+		b = append(b, ')')
+	}
+	return b
+}
+
 // union adds b's selection to s: a component that either selects is selected.
 func (s *selection) union(b *selection) {
 	s.all = s.all || b.all
+	if len(b.both) > 0 {
+		s.both = slices.Concat(s.both, b.both)
+	}
 	for _, pair := range [...]struct {
 		to   *[]string
 		from []string
@@ -165,6 +191,13 @@ func (s *selection) String() string {
 		for _, v := range k.list {
 			parts = append(parts, k.name+"="+v)
 		}
+	}
+	for _, group := range s.both {
+		var all []string
+		for i := range group {
+			all = append(all, group[i].String())
+		}
+		parts = append(parts, "("+strings.Join(all, ") within (")+")")
 	}
 	return strings.Join(parts, ",")
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/presence"
 )
 
@@ -66,12 +67,39 @@ func (h Handling) floor() Handling {
 	return best
 }
 
-// Rules are what a presentity has decided. Today it decides watcher by watcher;
-// the rule sets of RFC 5025 will be further fields, of which Decisions is the
-// simplest case: a rule whose one condition is that identity. A change makes a
-// new value: a Rules in use is not changed.
+// Rules are what a presentity has decided. Nothing but a field that is set anew
+// changes them while they are used, and one goroutine uses them at a time.
 type Rules struct {
+	// Decisions are watcher by watcher: each is a rule whose one condition is that
+	// identity. One that allows grants everything, the others nothing.
 	Decisions map[presence.AOR]Handling
+	// Sets are all the presentity's documents of authorization rules (RFC 5025,
+	// 9.7). They are stored elsewhere.
+	Sets []NamedSet `cbor:"-" json:"-"`
+	// Preferences are the presentity's own document beside them; nil: none. They
+	// are stored elsewhere too.
+	Preferences *Preferences `cbor:"-" json:"-"`
+
+	engine *engine // made when it is needed
+}
+
+// NamedSet is a document of authorization rules with its name, which reasons have
+// before a rule's id. The name may be empty.
+type NamedSet struct {
+	Name string
+	*RuleSet
+}
+
+// Uses says what decisions depend on beside the watcher. r may be nil.
+func (r *Rules) Uses() Uses {
+	var u Uses
+	if r == nil {
+		return u
+	}
+	for _, s := range r.Sets {
+		u = u.union(s.Uses())
+	}
+	return u.union(r.Preferences.Uses())
 }
 
 // Set makes the decision on one watcher.
@@ -88,53 +116,47 @@ func (r *Rules) Remove(watcher presence.AOR) { delete(r.Decisions, watcher) }
 // Decision is what Decide found, with the reason. The zero value blocks.
 type Decision struct {
 	Handling    Handling
-	Permissions Permissions
-	Until       time.Time // when it must be taken again; zero: nothing but a change of rules changes it
-	Matched     string    // the reason: one of the Matched constants, or the watcher of Rules.Decisions
+	Permissions Permissions      // nothing unless Handling is Allow
+	Until       time.Time        // when it must be taken again; zero: nothing but a change of what it depends on changes it
+	Location    location.Options // what a location is told with beside Permissions; the caller's
+	// Matched is the reason: one of the Matched constants, or the rules that match,
+	// separated by commas: each a set's name, a slash and the rule's id, or the
+	// watcher of Rules.Decisions.
+	Matched string
+	// Capped names the operator's ceilings that took something away, and Raised its
+	// overrides that gave something, each as Matched does. Their use is recorded.
+	Capped, Raised string
 }
 
 // The reasons of a Decision that no rule gave.
 const (
-	MatchedNobody  = "unauthenticated" // the watcher is not known
+	MatchedNobody  = "unauthenticated" // the watcher is not known, and no rule is about such
 	MatchedOwner   = "owner"           // the watcher is the presentity
 	MatchedDefault = "default"         // no rule is about the watcher
+	// MatchedAuthentication: rules are about the watcher, or the default is, but it
+	// has not proven its identity as Preferences require.
+	MatchedAuthentication = "authentication"
 )
 
 // Facts are what a decision depends on beside the rules.
 type Facts struct {
-	// Default is for a watcher whom no rule names. Its zero value denies.
+	// Default is for a known watcher whom no rule matches, unless Preferences say
+	// otherwise. Its zero value denies.
 	Default Handling
 	// Owner says that the watcher is the presentity itself, by any of its
 	// addresses, and so sees everything.
 	Owner bool
-}
-
-// Decide says how a subscription of who is handled, and what it may see. It
-// denies by default: a principal who is not known is blocked whatever the rules
-// say, and Facts.Default, which holds where no rule does, denies unless the
-// domain says otherwise. r may be nil. The time will matter to rules with a
-// validity.
-func Decide(r *Rules, who presence.Principal, _ time.Time, f Facts) Decision {
-	switch {
-	case !who.Known():
-		return Decision{Matched: MatchedNobody}
-	case f.Owner:
-		return decision(Allow, MatchedOwner)
-	}
-	if r != nil {
-		if h, ok := r.Decisions[who.AOR()]; ok {
-			return decision(h, string(who.AOR()))
-		}
-	}
-	return decision(f.Default, MatchedDefault)
-}
-
-func decision(h Handling, matched string) Decision {
-	d := Decision{Handling: h.floor(), Matched: matched}
-	if d.Handling == Allow {
-		d.Permissions = Everything()
-	}
-	return d
+	// Surroundings are the presentity's, for rules that ask for them (Rules.Uses).
+	Surroundings Surroundings
+	// Lists says whether a watcher is in a list that rules name. Nil: in none.
+	Lists func(listURI string, who presence.Principal) bool
+	// Ceilings are the operator's: each rule of them that matches a watcher bounds
+	// what the presentity's rules have given, in handling and in permissions; what
+	// such a rule does not say is bounded to the least. Nil: none.
+	Ceilings *RuleSet
+	// Overrides are the operator's too: what those of them that match grant is
+	// granted whatever the presentity's rules and the ceilings say. Nil: none.
+	Overrides *RuleSet
 }
 
 // AllowSource says whether who may publish for the presentity with the addresses
