@@ -39,6 +39,7 @@ type Config struct {
 	Composition     compose.Policy
 	Settings        Settings
 	Owner           func(presence.Presentity) []presence.AOR // none: nobody's
+	ListMembers     ListMembers                              // nil: rules' external lists name nobody
 	MinExpires      time.Duration
 	MaxExpires      time.Duration
 	MaxPublications int
@@ -54,6 +55,8 @@ type Settings struct {
 	// Conceals says whether a presentity's domain hides the decision on a
 	// watcher, and who exists, from that watcher. nil: it does not.
 	Conceals func(presence.Presentity) bool
+	// Ceilings and Overrides are the operator's rules, as policy.Facts has them.
+	Ceilings, Overrides *policy.RuleSet
 }
 
 // Counters are shared by all shards.
@@ -67,31 +70,38 @@ type Counters struct {
 
 // Shard is one shard's state, a shard.Machine. Only its worker touches it.
 type Shard struct {
-	cfg      Config
-	table    *notifier.Table
-	presence *presencePackage
-	people   map[presence.Presentity]*presentity
-	rand     *rand.ChaCha8
-	last     uint64 // of tick
-	next     time.Time
-	fresh    bool // restored, not yet resumed
-	resumed  time.Time
-	scratch  []byte
-	record   publicationRecord // to be encoded
-	sources  []compose.Publication
+	cfg       Config
+	table     *notifier.Table
+	presence  *presencePackage
+	people    map[presence.Presentity]*presentity
+	rand      *rand.ChaCha8
+	last      uint64 // of tick
+	next      time.Time
+	fresh     bool // restored, not yet resumed
+	resumed   time.Time
+	overrides []use // of the operator's overrides, to be reported
+	scratch   []byte
+	record    publicationRecord // to be encoded
+	sources   []compose.Publication
 }
 
 // presentity is all that is known of one presentity.
 type presentity struct {
 	notifier.Resource
-	pubs    []*publication // oldest first
-	docs    []*kept        // sorted by name
-	rules   *policy.Rules  // nil: none
-	raw     compose.Raw
-	classes []class
-	notices []Notice // oldest first
-	askers  []asker
-	next    time.Time // when the first publication runs out
+	pubs []*publication // oldest first
+	docs []*kept        // sorted by name
+	// decisions are made watcher by watcher and stored as one record; nil: none.
+	decisions *policy.Rules
+	rules     *policy.Rules                        // in force: decisions and documents together; nil: none
+	uses      policy.Uses                          // what rules and the operator's depend on
+	lists     map[string]map[presence.AOR]struct{} // whom they name, by their URIs
+	around    policy.Surroundings                  // if uses asks for them
+	until     time.Time                            // when time changes a decision; zero: never
+	raw       compose.Raw
+	classes   []class
+	notices   []Notice // oldest first
+	askers    []asker
+	next      time.Time // when the first publication runs out
 }
 
 // class is a set of watchers who may see the same.
@@ -137,6 +147,7 @@ func (s *Shard) Step(ev *shard.Event, now time.Time, out *shard.Batch) {
 	case shard.Tick:
 		s.tickAll(now, out)
 	}
+	s.report(now, out)
 	s.table.Emptied(func(r *notifier.Resource) { s.drop(r.Owner.(*presentity)) })
 }
 
@@ -152,7 +163,11 @@ func (s *Shard) request(ev *shard.Event, now time.Time, out *shard.Batch) {
 		}
 		p := s.presentity(ev.Presentity)
 		s.asked(p, ev, now, out)
+		before := len(p.Subscribers())
 		s.table.Subscribe(ev, &p.Resource, now, out)
+		if len(p.Subscribers()) > before {
+			s.announce(p, ev, now, out)
+		}
 		s.drop(p)
 	default:
 		s.answer(ev, out, 405, "")
@@ -177,6 +192,9 @@ func (s *Shard) tickAll(now time.Time, out *shard.Batch) {
 		for _, p := range s.people {
 			if !p.next.IsZero() && !p.next.After(now) {
 				s.expirePublications(p, now, out)
+				if !p.until.IsZero() && !p.until.After(now) {
+					s.redecide(p, now, out)
+				}
 			} else {
 				s.arm(p)
 			}
@@ -185,17 +203,26 @@ func (s *Shard) tickAll(now time.Time, out *shard.Batch) {
 	s.table.Tick(now, out)
 }
 
-// arm notes when p's first publication runs out.
+// arm notes when something of p's runs out first.
 func (s *Shard) arm(p *presentity) {
 	p.next = time.Time{}
 	for _, pub := range p.pubs {
-		if p.next.IsZero() || pub.expires.Before(p.next) {
-			p.next = pub.expires
-		}
+		p.next = earlier(p.next, pub.expires)
+		p.next = earlier(p.next, pub.discard)
 	}
-	if !p.next.IsZero() && (s.next.IsZero() || p.next.Before(s.next)) {
-		s.next = p.next
+	for _, d := range p.docs {
+		p.next = earlier(p.next, d.discard)
 	}
+	p.next = earlier(p.next, p.until)
+	s.next = earlier(s.next, p.next)
+}
+
+// earlier is the earlier of two times; zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // presentity finds or makes the state of one presentity.
@@ -212,7 +239,7 @@ func (s *Shard) presentity(id presence.Presentity) *presentity {
 
 // drop forgets a presentity of whom there is nothing left to know.
 func (s *Shard) drop(p *presentity) {
-	if len(p.pubs) == 0 && len(p.docs) == 0 && len(p.notices)+len(p.askers) == 0 && p.rules == nil && len(p.Subscribers()) == 0 && s.people[p.Presentity] == p {
+	if len(p.pubs) == 0 && len(p.docs) == 0 && len(p.notices)+len(p.askers) == 0 && p.decisions == nil && len(p.Subscribers()) == 0 && s.people[p.Presentity] == p {
 		delete(s.people, p.Presentity)
 	}
 }
@@ -220,6 +247,10 @@ func (s *Shard) drop(p *presentity) {
 // changed composes anew and tells the watchers.
 func (s *Shard) changed(p *presentity, now time.Time, out *shard.Batch) {
 	s.compose(p)
+	if s.observe(p, now) {
+		// What is published now may change who may see it: first the decisions.
+		s.redecide(p, now, out)
+	}
 	s.table.Changed(&p.Resource, s.presence, now, out)
 }
 
@@ -258,6 +289,8 @@ func (*presencePackage) DefaultExpires() time.Duration { return defaultSubscript
 func (k *presencePackage) Decide(sub *notifier.Subscription, now time.Time) notifier.Grant {
 	p := sub.Resource.Owner.(*presentity)
 	d := k.shard.decide(p, sub.Watcher, now)
+	k.shard.due(p, d.Until)
+	k.shard.used(p, sub.Watcher, d)
 	conceal := k.shard.conceals(p)
 	told := d
 	if conceal {
@@ -275,20 +308,6 @@ func (k *presencePackage) Decide(sub *notifier.Subscription, now time.Time) noti
 	return g
 }
 
-// decide asks the presentity's rules about a watcher.
-func (s *Shard) decide(p *presentity, who presence.Principal, now time.Time) policy.Decision {
-	facts := policy.Facts{Default: s.cfg.Settings.Default}
-	for _, a := range s.cfg.Owner(p.Presentity) {
-		facts.Owner = facts.Owner || who.Known() && a == who.AOR()
-	}
-	return policy.Decide(p.rules, who, now, facts)
-}
-
-// conceals reports whether the decisions on p's watchers are hidden from them.
-func (s *Shard) conceals(p *presentity) bool {
-	return s.cfg.Settings.Conceals != nil && s.cfg.Settings.Conceals(p.Presentity)
-}
-
 // told is the decision as the watcher may know it.
 func (c *class) told() policy.Decision {
 	if c.conceal {
@@ -298,10 +317,11 @@ func (c *class) told() policy.Decision {
 }
 
 // Render gives the view of the watcher's class.
-func (k *presencePackage) Render(sub *notifier.Subscription, _ time.Time) notifier.Body {
+func (k *presencePackage) Render(sub *notifier.Subscription, now time.Time) notifier.Body {
 	p := sub.Resource.Owner.(*presentity)
 	c := &p.classes[sub.Grant.Class]
 	if !c.rendered {
+		c.decision.Location.Now = now.Truncate(retentionStep)
 		c.final, c.rendered = tell(p, c), true
 		k.shard.cfg.Counters.Views.Add(1)
 	}
@@ -339,16 +359,17 @@ func (p *presentity) compact() {
 	p.classes = kept
 }
 
-// SetRules replaces a presentity's rules, stores them, and applies them to every
-// subscription that runs.
+// SetRules replaces the decisions on single watchers, stores them, and applies
+// them to every subscription that runs.
 func (s *Shard) SetRules(id presence.Presentity, rules *policy.Rules, now time.Time, out *shard.Batch) error {
 	p := s.presentity(id)
 	if err := s.putRules(p, rules, out); err != nil {
 		s.drop(p)
 		return err
 	}
-	p.rules = rules
-	s.table.Redecide(&p.Resource, now, out)
+	p.decisions = rules
+	s.force(p)
+	s.redecide(p, now, out)
 	s.drop(p)
 	return nil
 }

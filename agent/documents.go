@@ -9,6 +9,7 @@ import (
 
 	"github.com/tacit-presence/tacit/compose"
 	"github.com/tacit-presence/tacit/pidf"
+	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/store"
@@ -58,7 +59,9 @@ type Document struct {
 // Meaning is what a document says, read by ReadMeaning outside the shard, since
 // reading is what costs. The zero value says nothing.
 type Meaning struct {
-	Presence *pidf.Document // pidf-manipulation
+	Presence    *pidf.Document      // pidf-manipulation
+	Rules       *policy.RuleSet     // pres-rules, of either kind
+	Preferences *policy.Preferences // ours
 }
 
 // ReadMeaning reads a document that has been validated.
@@ -66,6 +69,10 @@ func ReadMeaning(name DocumentName, body string) (m Meaning, err error) {
 	switch name.AUID {
 	case AUIDManipulation:
 		m.Presence, err = pidf.Parse(body)
+	case AUIDPresRules, AUIDOMAPresRules:
+		m.Rules, err = policy.ReadRuleSet(body, zone)
+	case AUIDPreferences:
+		m.Preferences, err = policy.ReadPreferences(body)
 	}
 	return m, err
 }
@@ -74,7 +81,8 @@ func ReadMeaning(name DocumentName, body string) (m Meaning, err error) {
 type kept struct {
 	Document
 	meaning Meaning
-	order   uint64 // of its last change, as a publication has it
+	order   uint64    // of its last change, as a publication has it
+	discard time.Time // when the first location object in it must go; zero: none
 }
 
 // documentRecord is a document at rest.
@@ -141,13 +149,21 @@ func (s *Shard) ChangeDocument(id presence.Presentity, n DocumentName, was prese
 		sortDocuments(p.docs)
 	}
 	d.ETag, d.Body, d.Modified, d.meaning, d.order = s.entityTag(), body, now, m, s.tick(now)
-	value, err := store.Encode(&documentRecord{ETag: d.ETag, Modified: now.UnixNano(), Order: d.order, Body: body})
-	if err != nil {
-		return Document{}, fmt.Errorf("document of %s: %w", id, err)
+	if m.Presence != nil {
+		_, d.discard = discard(body, now, time.Time{})
+		s.arm(p)
 	}
-	out.Records.Put(s.documentKey(p, n), value)
+	s.putDocument(p, d, out)
 	s.documentChanged(p, n, now, out)
 	return d.Document, nil
+}
+
+func (s *Shard) putDocument(p *presentity, d *kept, out *shard.Batch) {
+	value, err := store.Encode(&documentRecord{ETag: d.ETag, Modified: d.Modified.UnixNano(), Order: d.order, Body: d.Body})
+	if err != nil {
+		panic("agent: a record of plain fields cannot fail to encode: " + err.Error())
+	}
+	out.Records.Put(s.documentKey(p, d.DocumentName), value)
 }
 
 // RemoveDocument removes the document with that entity-tag, else its error is
@@ -173,6 +189,9 @@ func (s *Shard) documentChanged(p *presentity, n DocumentName, now time.Time, ou
 	switch n.AUID {
 	case AUIDManipulation:
 		s.changed(p, now, out)
+	case AUIDPresRules, AUIDOMAPresRules, AUIDPreferences, AUIDLists:
+		s.force(p)
+		s.redecide(p, now, out)
 	}
 }
 
@@ -202,6 +221,9 @@ func (s *Shard) restoreDocument(key, value []byte) error {
 	}, order: r.Order}
 	if d.meaning, err = ReadMeaning(d.DocumentName, d.Body); err != nil {
 		return fmt.Errorf("document %s/%s of %s: %w", parts[1], parts[2], parts[0], err)
+	}
+	if d.meaning.Presence != nil {
+		_, d.discard = discard(d.Body, d.Modified, time.Time{})
 	}
 	s.last = max(s.last, d.order)
 	p := s.presentity(presence.Presentity(parts[0]))

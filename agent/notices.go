@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
@@ -103,7 +104,7 @@ func (s *Shard) restoreNotices(key, value []byte) error {
 // asked counts a SUBSCRIBE outside a dialog, and sounds the alarm about a
 // watcher that polls. Nothing of it is seen by the watcher.
 func (s *Shard) asked(p *presentity, ev *shard.Event, now time.Time, out *shard.Batch) {
-	if len(ev.Owner) == 0 || slices.Contains(ev.Owner, ev.Who.AOR()) || !ours(ev) {
+	if !s.foreign(ev) || !p.preferences().Polling.Or(true) {
 		return
 	}
 	a := p.asker(ev.Who, now)
@@ -113,8 +114,51 @@ func (s *Shard) asked(p *presentity, ev *shard.Event, now time.Time, out *shard.
 	}
 }
 
-// ours reports whether a SUBSCRIBE asks for presence itself.
-func ours(ev *shard.Event) bool {
+// announce tells the presentity, if it wants to know, of a watcher that has never
+// been there.
+func (s *Shard) announce(p *presentity, ev *shard.Event, now time.Time, out *shard.Batch) {
+	if s.foreign(ev) && p.preferences().NewWatchers.Or(false) {
+		s.notice(p, Notice{Kind: NoticeNewWatcher, Watcher: ev.Who.Shown()}, now, out)
+	}
+}
+
+// preferences are p's; all is left to the domain in those of one who has none.
+func (p *presentity) preferences() *policy.Preferences {
+	if p.rules != nil && p.rules.Preferences != nil {
+		return p.rules.Preferences
+	}
+	return &noPreferences
+}
+
+var noPreferences policy.Preferences
+
+// use is one decision that an override of the operator's has raised.
+type use struct {
+	p *presentity
+	n Notice
+}
+
+// used notes that an override took effect, to be recorded with the batch.
+func (s *Shard) used(p *presentity, who presence.Principal, d policy.Decision) {
+	if d.Raised != "" {
+		s.overrides = append(s.overrides, use{p, Notice{Kind: NoticeOverride, Watcher: who.Shown(), Detail: d.Raised}})
+	}
+}
+
+// report records what used has noted.
+func (s *Shard) report(now time.Time, out *shard.Batch) {
+	for i, u := range s.overrides {
+		s.notice(u.p, u.n, now, out)
+		s.overrides[i] = use{}
+	}
+	s.overrides = s.overrides[:0]
+}
+
+// foreign reports whether a SUBSCRIBE asks for somebody else's presence itself.
+func (s *Shard) foreign(ev *shard.Event) bool {
+	if len(ev.Owner) == 0 || slices.Contains(ev.Owner, ev.Who.AOR()) {
+		return false
+	}
 	event, _ := ev.Msg.Get(sip.HeaderEvent)
 	name, _ := sip.SplitParams(event)
 	return name == eventPresence

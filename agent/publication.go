@@ -24,7 +24,8 @@ type publication struct {
 	order    uint64 // of its last change, over all publications of the presentity
 	modified time.Time
 	expires  time.Time
-	request  uint64 // fingerprint of the PUBLISH that made, changed or removed it
+	discard  time.Time // when the first location object of its document must go; zero: none
+	request  uint64    // fingerprint of the PUBLISH that made, changed or removed it
 	from     presence.AOR
 	doc      *pidf.Document
 	body     string
@@ -157,6 +158,7 @@ func (s *Shard) apply(p *presentity, pub *publication, doc *pidf.Document, reque
 	case doc != nil:
 		pub.doc, pub.body = doc, doc.Body()
 		pub.modified, pub.order = now, s.tick(now)
+		pub.discardFrom(now)
 		pub.apart = pub.apart || s.collides(p, pub)
 	}
 	s.putPublication(p, pub, out)
@@ -262,7 +264,7 @@ func quoted(text string) string {
 	}, text[:min(len(text), 200)])
 }
 
-// expirePublications drops what has run out.
+// expirePublications drops what has run out, and locations that must be forgotten.
 func (s *Shard) expirePublications(p *presentity, now time.Time, out *shard.Batch) {
 	kept, lost := p.pubs[:0], false
 	for _, pub := range p.pubs {
@@ -275,6 +277,7 @@ func (s *Shard) expirePublications(p *presentity, now time.Time, out *shard.Batc
 	}
 	clear(p.pubs[len(kept):])
 	p.pubs = kept
+	lost = s.discardDue(p, now, out) || lost
 	s.arm(p)
 	if lost {
 		s.changed(p, now, out)

@@ -55,8 +55,11 @@ func (s *Shard) Restore(st store.Store, now time.Time) error {
 		return err
 	}
 	for _, p := range s.people {
+		sortDocuments(p.docs)
+		s.force(p)
 		s.arm(p)
 		s.compose(p)
+		s.observe(p, now)
 	}
 	s.fresh = true
 	resource := func(id presence.Presentity) *notifier.Resource { return &s.presentity(id).Resource }
@@ -74,7 +77,7 @@ func (s *Shard) restoreRules(key, value []byte) error {
 	if err := store.Decode(value, &rules); err != nil {
 		return fmt.Errorf("rules of %s: %w", parts[0], err)
 	}
-	s.presentity(presence.Presentity(parts[0])).rules = &rules
+	s.presentity(presence.Presentity(parts[0])).decisions = &rules
 	return nil
 }
 
@@ -100,6 +103,7 @@ func (s *Shard) restorePublication(key, value []byte) error {
 		if pub.doc, err = pidf.Parse(r.Body); err != nil {
 			return fmt.Errorf("publication of %s: %w", parts[0], err)
 		}
+		_, pub.discard = discard(pub.body, pub.modified, time.Time{})
 	}
 	s.last = max(s.last, pub.order, pub.serial)
 	p := s.presentity(presence.Presentity(parts[0]))
@@ -107,10 +111,11 @@ func (s *Shard) restorePublication(key, value []byte) error {
 	return nil
 }
 
-// Rules returns a presentity's rules, nil if it has none. They must not be changed.
+// Rules returns the decisions on single watchers, nil if there are none. They must
+// not be changed.
 func (s *Shard) Rules(id presence.Presentity) *policy.Rules {
 	if p := s.people[id]; p != nil {
-		return p.rules
+		return p.decisions
 	}
 	return nil
 }
@@ -200,11 +205,12 @@ func (s *Shard) RemovePresentity(id presence.Presentity, now time.Time, out *sha
 		out.Records.Delete(s.noticesKey(p))
 		p.notices = nil
 	}
-	if p.rules != nil {
+	if p.decisions != nil {
 		out.Records.Delete(s.rulesKey(p))
-		p.rules = nil
+		p.decisions = nil
 	}
-	s.table.Redecide(&p.Resource, now, out)
+	s.force(p)
+	s.redecide(p, now, out)
 	s.changed(p, now, out)
 	s.drop(p)
 }
@@ -225,7 +231,8 @@ func (s *Shard) Reconfigure(c Settings, now time.Time, out *shard.Batch) {
 	s.cfg.Settings = c
 	s.table.SetMinInterval(c.MinInterval)
 	for _, p := range s.people {
-		s.table.Redecide(&p.Resource, now, out)
+		s.force(p)
+		s.redecide(p, now, out)
 	}
 }
 
@@ -233,6 +240,6 @@ func (s *Shard) Reconfigure(c Settings, now time.Time, out *shard.Batch) {
 // or ceased, to be somebody.
 func (s *Shard) Redecide(id presence.Presentity, now time.Time, out *shard.Batch) {
 	if p := s.people[id]; p != nil {
-		s.table.Redecide(&p.Resource, now, out)
+		s.redecide(p, now, out)
 	}
 }

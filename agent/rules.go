@@ -1,0 +1,192 @@
+package agent
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tacit-presence/tacit/location"
+	"github.com/tacit-presence/tacit/policy"
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/shard"
+)
+
+// retentionStep is what set-retention-expiry counts from, rounded down to it: the
+// documents of one class are equal for so long, whenever they are rendered.
+const retentionStep = time.Minute
+
+// ListMembers finds whom a list names (RFC 4826): by its URI, among the
+// resource-lists documents of one presentity, which document returns by path.
+// false: there is no such list that a rule of owner's may use.
+type ListMembers func(uri string, owner []presence.AOR, document func(path string) (string, bool)) (map[presence.AOR]struct{}, bool)
+
+// zone finds a time zone for recurring conditions.
+func zone(name string) *time.Location {
+	if name == "" || name == "Local" || strings.Contains(name, "..") {
+		return nil
+	}
+	l, err := time.LoadLocation(name)
+	if err != nil {
+		return nil
+	}
+	return l
+}
+
+// Zones resolves the time zones that rules name.
+func Zones() policy.Zones { return zone }
+
+// force brings all that a presentity has said about its watchers into force: the
+// decisions, the documents, the lists that they name.
+func (s *Shard) force(p *presentity) {
+	rules := &policy.Rules{}
+	if p.decisions != nil {
+		rules.Decisions = p.decisions.Decisions
+	}
+	for _, d := range p.docs {
+		if d.meaning.Rules != nil {
+			rules.Sets = append(rules.Sets, policy.NamedSet{Name: d.AUID + "/" + d.Path, RuleSet: d.meaning.Rules})
+		}
+		if d.meaning.Preferences != nil {
+			rules.Preferences = d.meaning.Preferences
+		}
+	}
+	p.rules, p.lists = rules, nil
+	p.uses = s.uses(rules)
+	if s.cfg.ListMembers == nil {
+		return
+	}
+	for _, uri := range p.uses.Lists {
+		members, ok := s.cfg.ListMembers(uri, s.cfg.Owner(p.Presentity), func(path string) (string, bool) {
+			d := p.document(DocumentName{AUID: AUIDLists, Path: path})
+			if d == nil {
+				return "", false
+			}
+			return d.Body, true
+		})
+		if ok {
+			if p.lists == nil {
+				p.lists = map[string]map[presence.AOR]struct{}{}
+			}
+			p.lists[uri] = members
+		}
+	}
+}
+
+// uses is what decisions depend on, by the presentity's rules and the operator's.
+func (s *Shard) uses(rules *policy.Rules) policy.Uses {
+	u := rules.Uses()
+	for _, set := range [...]*policy.RuleSet{s.cfg.Settings.Ceilings, s.cfg.Settings.Overrides} {
+		v := set.Uses()
+		u.Sphere, u.Location, u.Time = u.Sphere || v.Sphere, u.Location || v.Location, u.Time || v.Time
+	}
+	return u
+}
+
+// observe works out what rules may ask about p itself, if any does; true: it may
+// have changed.
+func (s *Shard) observe(p *presentity, now time.Time) bool {
+	if !p.uses.Sphere && !p.uses.Location {
+		return false
+	}
+	p.around = policy.Observe(p.raw, now)
+	return true
+}
+
+// decide asks the presentity's rules about a watcher.
+func (s *Shard) decide(p *presentity, who presence.Principal, now time.Time) policy.Decision {
+	d := policy.Decide(p.rules, who, now, s.facts(p, who))
+	d.Location = location.Options{Now: now.Truncate(retentionStep)}
+	return d
+}
+
+// facts are what a decision depends on beside the presentity's rules.
+func (s *Shard) facts(p *presentity, who presence.Principal) policy.Facts {
+	c := &s.cfg.Settings
+	f := policy.Facts{Default: c.Default, Surroundings: p.around, Ceilings: c.Ceilings, Overrides: c.Overrides, Lists: p.listed}
+	for _, a := range s.cfg.Owner(p.Presentity) {
+		f.Owner = f.Owner || who.Known() && a == who.AOR()
+	}
+	return f
+}
+
+// listed reports whether a watcher is in a list that p's rules name. Each of its
+// identities counts, as in RFC 5025, 3.1.1.2.
+func (p *presentity) listed(uri string, who presence.Principal) bool {
+	members := p.lists[uri]
+	_, ok := members[who.AOR()]
+	if !ok && who.Also() != "" {
+		_, ok = members[who.Also()]
+	}
+	return ok
+}
+
+// conceals reports whether the decisions on p's watchers are hidden from them.
+func (s *Shard) conceals(p *presentity) bool {
+	def := s.cfg.Settings.Conceals != nil && s.cfg.Settings.Conceals(p.Presentity)
+	if p.rules != nil && p.rules.Preferences != nil {
+		return p.rules.Preferences.Conceal.Or(def)
+	}
+	return def
+}
+
+// redecide asks anew about all subscriptions to p, and arms the timer for when
+// time alone will change an answer.
+func (s *Shard) redecide(p *presentity, now time.Time, out *shard.Batch) {
+	p.until = time.Time{}
+	s.observe(p, now)
+	s.table.Redecide(&p.Resource, now, out)
+	s.arm(p)
+	s.report(now, out)
+}
+
+// due notes when a decision must be taken again.
+func (s *Shard) due(p *presentity, at time.Time) {
+	if !at.IsZero() && earlier(p.until, at) != p.until {
+		p.until = at
+		s.arm(p)
+	}
+}
+
+// Explain decides about a watcher as Decide does, and says why; as is, or at
+// another time, or with other documents of authorization rules in the place of
+// p's. It also renders what that watcher gets, told as entity.
+func (s *Shard) Explain(id presence.Presentity, who presence.Principal, now time.Time, instead []policy.NamedSet) Explanation {
+	p := s.people[id]
+	if p == nil {
+		p = &presentity{}
+		p.Presentity = id
+		p.raw = s.cfg.Composition.Compose(id, nil)
+	}
+	rules := p.rules
+	if instead != nil {
+		changed := policy.Rules{Sets: instead}
+		if rules != nil {
+			changed.Decisions, changed.Preferences = rules.Decisions, rules.Preferences
+		}
+		rules = &changed
+	}
+	f := s.facts(p, who)
+	if u := s.uses(rules); u.Sphere || u.Location {
+		f.Surroundings = policy.Observe(p.raw, now)
+	}
+	e := policy.Explain(rules, who, now, f)
+	d := e.Decision
+	d.Location = location.Options{Now: now}
+	c := class{decision: d, conceal: s.conceals(p), entity: string(id)}
+	return Explanation{Explanation: e, Concealed: c.conceal, Document: tell(p, &c).Body()}
+}
+
+// Explanation is policy.Explanation with what the watcher gets.
+type Explanation struct {
+	policy.Explanation
+	Concealed bool   // the watcher is told Decision.Concealed
+	Document  string // empty: nothing is told
+}
+
+// RuleSets returns the documents of authorization rules that are in force.
+func (s *Shard) RuleSets(id presence.Presentity) []policy.NamedSet {
+	if p := s.people[id]; p != nil && p.rules != nil {
+		return slices.Clone(p.rules.Sets)
+	}
+	return nil
+}
