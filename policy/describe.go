@@ -50,11 +50,8 @@ func (p Permissions) facets() (list []facet) {
 	if g == nil {
 		return nil
 	}
-	for _, k := range [...]struct {
-		name string
-		s    *selection
-	}{{"devices", &g.devices}, {"persons", &g.persons}, {"services", &g.services}} {
-		list = append(list, k.s.facets(k.name)...)
+	for i, kind := range componentKinds {
+		list = append(list, p.selection(i).facets(kind)...)
 	}
 	for i, name := range attributeNames {
 		if g.everything || g.attributes&(1<<i) != 0 {
@@ -88,7 +85,7 @@ func (p Permissions) facets() (list []facet) {
 
 func (s *selection) facets(kind string) (list []facet) {
 	if s.all {
-		return []facet{{name: "all " + kind}}
+		return []facet{{name: "all " + kind, kind: kind}}
 	}
 	for _, k := range [...]struct {
 		name string
@@ -139,6 +136,13 @@ func Compare(before, after Decision) (list []Difference) {
 		return list
 	}
 	was, is := old.facets(), now.facets()
+	told := map[string]bool{} // kinds of which all become some, or some all
+	for i, kind := range componentKinds {
+		if b, a := old.selection(i), now.selection(i); b.all != a.all && b.any() && a.any() {
+			told[kind] = true
+			list = append(list, Difference{What: kind, Before: b.String(), After: a.String(), Gained: a.all})
+		}
+	}
 	find := func(in []facet, name string) (string, bool) {
 		i := slices.IndexFunc(in, func(f facet) bool { return f.name == name })
 		if i < 0 {
@@ -149,7 +153,7 @@ func Compare(before, after Decision) (list []Difference) {
 	more := func(name string) bool { return name != "times" } // coarse times are less
 	for _, f := range was {
 		switch value, still := find(is, f.name); {
-		case !more(f.name) && len(is) == 0: // of nothing
+		case told[f.kind], !more(f.name) && len(is) == 0: // of nothing
 		case !still && now.covers(f):
 		case !still:
 			list = append(list, Difference{What: f.name, Before: f.value, Gained: !more(f.name)})
@@ -158,21 +162,30 @@ func Compare(before, after Decision) (list []Difference) {
 		}
 	}
 	for _, f := range is {
-		if _, had := find(was, f.name); !had && !old.covers(f) && (more(f.name) || len(was) > 0) {
+		if _, had := find(was, f.name); !had && !told[f.kind] && !old.covers(f) && (more(f.name) || len(was) > 0) {
 			list = append(list, Difference{What: f.name, After: f.value, Gained: more(f.name)})
 		}
 	}
 	return list
 }
 
-// covers reports whether a part of a selection is selected by another facet too:
-// that it has a name of its own no longer is no loss, and that it has one no gain.
-func (p Permissions) covers(f facet) bool {
-	if f.kind == "" || p.set == nil {
-		return p.all && f.kind != ""
+// componentKinds are the kinds of components, in the order of a grant's selections.
+var componentKinds = [...]string{"devices", "persons", "services"}
+
+func (p Permissions) selection(kind int) *selection {
+	switch {
+	case p.all:
+		return &selection{all: true}
+	case p.set == nil:
+		return new(selection)
 	}
-	s := map[string]*selection{"devices": &p.set.devices, "persons": &p.set.persons, "services": &p.set.services}[f.kind]
-	return s.all || f.group != nil && groupWithin(f.group, s)
+	return [...]*selection{&p.set.devices, &p.set.persons, &p.set.services}[kind]
+}
+
+// covers reports whether what is left of a part of a selection is selected by
+// others too: that it has a name of its own is no gain, and its end no loss.
+func (p Permissions) covers(f facet) bool {
+	return f.group != nil && groupWithin(f.group, p.selection(slices.Index(componentKinds[:], f.kind)))
 }
 
 // tellsMore reports whether a facet that both have tells more after than before.
