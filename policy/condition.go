@@ -213,4 +213,9 @@ func canonicalDomain(s string) (string, bool) {
 	return name, name != ""
 }
 
-func hexDigit(c byte) int { return strings.IndexByte("0123456789abcdef", c|0x20) }
+func hexDigit(c byte) int {
+	if c >= 'A' && c <= 'F' {
+		c |= 0x20
+	}
+	return strings.IndexByte("0123456789abcdef", c)
+}

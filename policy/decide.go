@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -25,13 +26,14 @@ func Decide(r *Rules, who presence.Principal, now time.Time, f Facts) Decision {
 	case f.Owner && who.Known():
 		return decision(Allow, MatchedOwner)
 	}
-	e := r.use(&f)
-	if e == nil {
-		if !who.Known() {
-			return Decision{Matched: MatchedNobody}
-		}
-		return decision(f.Default, MatchedDefault)
+	if e := r.use(&f); e != nil {
+		return e.decide(r, who, now, f)
 	}
+	return r.simply(who, &f)
+}
+
+// decide asks all rules; what comes of those that match is known or worked out.
+func (e *engine) decide(r *Rules, who presence.Principal, now time.Time, f Facts) Decision {
 	a := ask(who, now, &f)
 	own, matched := e.question(r, &a)
 	out, ok := e.outcomes[string(e.key)]
@@ -39,7 +41,7 @@ func Decide(r *Rules, who presence.Principal, now time.Time, f Facts) Decision {
 		out = e.combine(e.key)
 		e.remember(out)
 	}
-	d := out.decision
+	d := *out
 	d.Until = a.until
 	if own.decided && d.Matched != MatchedAuthentication {
 		if d.Matched != "" {
@@ -50,6 +52,38 @@ func Decide(r *Rules, who presence.Principal, now time.Time, f Facts) Decision {
 	}
 	return d
 }
+
+// simply decides where there are no rules but Decisions, which is so of most
+// presentities: nothing is remembered for them.
+func (r *Rules) simply(who presence.Principal, f *Facts) Decision {
+	var p *Preferences
+	own, matched := r.decided(who)
+	if r != nil {
+		p = r.Preferences
+	}
+	switch {
+	case own.decided:
+	case !who.Known():
+		return Decision{Matched: MatchedNobody}
+	default:
+		own.handling, matched = p.byDefault(f), MatchedDefault
+	}
+	if own.handling > Block && !p.met(who.Mechanism()) {
+		return Decision{Matched: MatchedAuthentication}
+	}
+	return decision(own.handling, matched)
+}
+
+// byDefault is the handling of known watchers whom no rule matches.
+func (p *Preferences) byDefault(f *Facts) Handling {
+	if h, said := p.Unknown(); said {
+		return h
+	}
+	return f.Default.floor()
+}
+
+// met reports whether a mechanism meets the requirement, if there is one.
+func (p *Preferences) met(m presence.Mechanism) bool { return p == nil || p.Authentication.Met(m) }
 
 func decision(h Handling, matched string) Decision {
 	d := Decision{Handling: h.floor(), Matched: matched}
@@ -77,24 +111,27 @@ type engine struct {
 	places      bool // some rule asks for surroundings
 	// key is the combination being asked: a header, then a bit a rule.
 	key      []byte
-	outcomes map[string]outcome
+	outcomes map[string]*Decision
 	size     int               // what outcomes take, roughly, in bytes
 	grants   map[string]*grant // by key: equal permissions are one pointer
 }
-
-type outcome struct{ decision Decision }
 
 // maxRemembered bounds what an engine remembers, in bytes: each of a presentity's
 // watchers can match other rules, and granted sets can be long.
 const maxRemembered = 64 << 10
 
-// use returns the engine for rules and facts, nil if there is nothing to ask.
+// use returns the engine for rules and facts, nil if there are no rules to ask.
 func (r *Rules) use(f *Facts) *engine {
+	bounds := f.Ceilings.Len() + f.Overrides.Len()
 	if r == nil {
-		if f.Ceilings.Len() == 0 && f.Overrides.Len() == 0 {
+		if bounds == 0 {
 			return nil
 		}
 		return newEngine(nil, f)
+	}
+	if bounds == 0 && r.Preferences.levels().Len() == 0 &&
+		!slices.ContainsFunc(r.Sets, func(s NamedSet) bool { return s.Len() > 0 }) {
+		return nil
 	}
 	if r.engine == nil || !r.engine.isFor(r, f) {
 		r.engine = newEngine(r, f)
@@ -103,7 +140,7 @@ func (r *Rules) use(f *Facts) *engine {
 }
 
 func newEngine(r *Rules, f *Facts) *engine {
-	e := &engine{outcomes: make(map[string]outcome), grants: make(map[string]*grant)}
+	e := &engine{outcomes: make(map[string]*Decision), grants: make(map[string]*grant)}
 	var u Uses
 	if r != nil {
 		e.preferences = r.Preferences
@@ -154,20 +191,13 @@ const (
 // question makes the key of what matches.
 func (e *engine) question(r *Rules, a *asking) (own decided, matched string) {
 	e.key = append(e.key[:0], make([]byte, keyHeader)...)
-	if r != nil {
-		own, matched = r.decided(a.who)
-	}
-	if own.decided {
+	if own, matched = r.decided(a.who); own.decided {
 		e.key[keyDecided] = byte(own.handling) + 1
 	}
 	if a.who.Known() {
-		h := a.facts.Default
-		if e.preferences != nil && e.preferences.asksUnknown {
-			h = e.preferences.unknown
-		}
-		e.key[keyDefault] = byte(h.floor()) + 1
+		e.key[keyDefault] = byte(e.preferences.byDefault(a.facts)) + 1
 	}
-	if e.preferences == nil || e.preferences.Authentication.Met(a.who.Mechanism()) {
+	if e.preferences.met(a.who.Mechanism()) {
 		e.key[keyProven] = 1
 	}
 	for g := range e.sets {
@@ -181,7 +211,7 @@ func (e *engine) question(r *Rules, a *asking) (own decided, matched string) {
 
 // decided looks a watcher up in Decisions, by each of its identities.
 func (r *Rules) decided(who presence.Principal) (d decided, matched string) {
-	if len(r.Decisions) == 0 || !who.Known() {
+	if r == nil || len(r.Decisions) == 0 || !who.Known() {
 		return d, ""
 	}
 	for _, id := range [...]presence.AOR{who.AOR(), who.Also()} {
@@ -264,7 +294,7 @@ func (e *engine) matching(key []byte) (list [groups][]found) {
 
 // combine works out what comes of a key; Until and the watcher of Decisions are
 // the caller's.
-func (e *engine) combine(key []byte) outcome {
+func (e *engine) combine(key []byte) *Decision {
 	list := e.matching(key)
 	d := Decision{Matched: names(list[ofPresentity])}
 	switch own := key[keyDecided]; {
@@ -287,7 +317,7 @@ func (e *engine) combine(key []byte) outcome {
 	d = capped(d, list[ofCeilings])
 	d = raised(d, list[ofOverrides])
 	d.Permissions = e.intern(d.Permissions)
-	return outcome{d}
+	return &d
 }
 
 // settled drops permissions that the handling does not use, and those that show
@@ -390,8 +420,8 @@ func (e *engine) intern(p Permissions) Permissions {
 
 // remember keeps the outcome of the key. When that becomes too much all is
 // forgotten: then equal permissions are equal, but no longer by pointer.
-func (e *engine) remember(out outcome) {
-	e.size += len(e.key) + len(out.decision.Matched) + 256
+func (e *engine) remember(out *Decision) {
+	e.size += len(e.key) + len(out.Matched) + 256
 	if e.size > maxRemembered {
 		clear(e.outcomes)
 		clear(e.grants)

@@ -236,6 +236,29 @@ func manyLevels() string {
 	return b.String()
 }
 
+// TestSimplyIsTheSame: without rules to ask all is as with one that never holds.
+func TestSimplyIsTheSame(t *testing.T) {
+	t.Parallel()
+	p, err := ReadPreferences(`<preferences xmlns="` + ownSpace + `"><watchers authentication="strong"/><unknown-watchers>polite-block</unknown-watchers></preferences>`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decisions := map[presence.AOR]Handling{bob: Allow, carol: 25, "tel:+1": Block}
+	unheld := setsOf(t, ruleOf("moon", `<moon/>`, "")).Sets
+	for _, prefs := range []*Preferences{nil, p, new(Preferences)} {
+		for _, who := range []presence.Principal{{}, anonymous, known(bob), known(carol).With("tel:+1", true), known("tel:+1"), known("sip:eve@example.com"),
+			presence.NewPrincipal(bob, presence.MechanismAsserted), presence.NewPrincipal("sip:eve@example.com", presence.MechanismAsserted)} {
+			for _, f := range []Facts{{}, {Default: Allow}, {Default: 29}, {Owner: true}} {
+				simple := Decide(&Rules{Decisions: decisions, Preferences: prefs, Sets: []NamedSet{{RuleSet: new(RuleSet)}}}, who, time.Time{}, f)
+				full := Decide(&Rules{Decisions: decisions, Preferences: prefs, Sets: unheld}, who, time.Time{}, f)
+				if simple != full {
+					t.Errorf("%v: %+v, not %+v", who, simple, full)
+				}
+			}
+		}
+	}
+}
+
 func TestAuthentication(t *testing.T) {
 	t.Parallel()
 	for m, want := range map[presence.Mechanism][3]bool{
