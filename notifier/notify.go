@@ -70,6 +70,9 @@ func (t *Table) end(s *Subscription, reason string, now time.Time, out *shard.Ba
 
 // flush sends what is due, and sets the timer for what is not yet.
 func (t *Table) flush(s *Subscription, now int64, out *shard.Batch) {
+	if s.extra != nil && s.extra.suppress && s.state == Active && s.lastState == Active {
+		s.dirty, s.force = false, false // RFC 5839, 6.3: until the next SUBSCRIBE
+	}
 	ending := s.state != Terminated && s.expires <= now // Tick will say so
 	if s.dirty && !s.detached && !ending && (s.force || !s.pending && now >= s.earliest(t.cfg.MinInterval)) {
 		t.notify(s, now, out)
@@ -81,6 +84,9 @@ func (t *Table) flush(s *Subscription, now int64, out *shard.Batch) {
 func (s *Subscription) earliest(minInterval time.Duration) int64 {
 	if s.lastNotify == 0 {
 		return s.quiet
+	}
+	if s.extra != nil {
+		minInterval = max(minInterval, s.extra.rates.least)
 	}
 	return max(s.lastNotify+int64(minInterval), s.quiet)
 }
@@ -97,6 +103,8 @@ func (t *Table) arm(s *Subscription) {
 		}
 	} else if s.dirty && !s.detached {
 		at = min(at, s.earliest(t.cfg.MinInterval))
+	} else if again := s.repeatAt(); again != 0 {
+		at = min(at, again)
 	}
 	t.timers.set(s, at)
 }
@@ -115,6 +123,10 @@ func (t *Table) Tick(now time.Time, out *shard.Batch) {
 			continue
 		case s.pending && s.tx.Next.UnixNano() <= at:
 			t.retransmit(s, now, out)
+		default:
+			if again := s.repeatAt(); !s.pending && again != 0 && again <= at {
+				s.dirty, s.force = true, true // RFC 6446, 6.2
+			}
 		}
 		if _, alive := t.subs[s.Tag]; alive {
 			t.flush(s, at, out)
@@ -165,6 +177,13 @@ func (t *Table) notify(s *Subscription, now int64, out *shard.Batch) {
 	s.pending = true
 	s.lastNotify, s.lastSum, s.lastState = now, body.sum, s.state
 	s.sentState, s.sentBody = s.state, body
+	s.told = 0
+	if body.versionAt > 0 {
+		s.version++
+	}
+	if s.extra != nil {
+		s.extra.rates.noted(now)
+	}
 	s.sentLeft = 0
 	if s.state != Terminated {
 		s.sentLeft = uint32((max(s.expires-now, 0) + int64(time.Second) - 1) / int64(time.Second))
@@ -194,7 +213,7 @@ func (s *Subscription) body(now int64) Body {
 // untold notes that the last NOTIFY has not arrived, so that what it said is
 // news still.
 func (s *Subscription) untold() {
-	s.dirty, s.lastState = true, Refused
+	s.dirty, s.lastState, s.told = true, Refused, 0
 }
 
 // write builds the NOTIFY last sent, anew from its parts, so that nothing of it
@@ -225,16 +244,38 @@ func (t *Table) write(s *Subscription, out *shard.Batch) {
 	} else {
 		b = append(b, ";expires="...)
 		b = strconv.AppendUint(b, uint64(s.sentLeft), 10)
+		if s.extra != nil {
+			b = append(b, s.extra.rates.shown...)
+		}
 	}
-	if s.sentBody.text != "" {
-		b = append(b, "\r\nContent-Type: "...)
-		b = append(b, s.sentBody.contentType...)
-	}
-	b = append(b, "\r\nContent-Length: "...)
-	b = strconv.AppendInt(b, int64(len(s.sentBody.text)), 10)
-	b = append(b, "\r\n\r\n"...)
-	b = append(b, s.sentBody.text...)
+	b = t.appendBody(b, s)
 	out.Add(shard.Send{Flow: s.flow, ID: t.cfg.Shard, Dialog: s.Tag, Dial: s.dial, SwitchTCP: s.switchTCP}, b)
+}
+
+// appendBody appends what a NOTIFY carries, and the header fields about it.
+func (t *Table) appendBody(b []byte, s *Subscription) []byte {
+	body := &s.sentBody
+	if body.text == "" {
+		return append(b, "\r\nContent-Length: 0\r\n\r\n"...)
+	}
+	b = append(b, "\r\nSIP-ETag: "...)
+	b = t.entityTag(b, s, *body)
+	if s.sentMute {
+		return append(b, "\r\nContent-Length: 0\r\n\r\n"...)
+	}
+	var number [10]byte
+	version := number[:0]
+	if body.versionAt > 0 {
+		version = strconv.AppendUint(version, uint64(s.version-1+body.firstVersion), 10)
+	}
+	b = append(b, "\r\nContent-Type: "...)
+	b = append(b, body.contentType...)
+	b = append(b, "\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len(body.text)+len(version)), 10)
+	b = append(b, "\r\n\r\n"...)
+	b = append(b, body.text[:body.versionAt]...)
+	b = append(b, version...)
+	return append(b, body.text[body.versionAt:]...)
 }
 
 func appendTag(b []byte, t Tag) []byte {
@@ -264,6 +305,10 @@ func (t *Table) Response(ev *shard.Event, now time.Time, out *shard.Batch) {
 	case status < 300:
 		t.cfg.Counters.Answered.Add(1)
 		s.guessed = false
+		if s.sentState == Active && !s.sentMute {
+			s.told = s.lastSum
+		}
+		t.paced(s, ev.Msg, now)
 	case endsSubscription(status) && s.guessed && s.state != Terminated:
 		t.cfg.Counters.Failed.Add(1)
 		t.misguess(s)
@@ -276,8 +321,24 @@ func (t *Table) Response(ev *shard.Event, now time.Time, out *shard.Batch) {
 		t.cfg.Counters.Failed.Add(1)
 		t.postpone(s, ev.Msg, now)
 	}
-	s.sentBody = Body{}
+	s.sentBody, s.sentMute = Body{}, false
 	t.flush(s, now.UnixNano(), out)
+}
+
+// paced takes new rates from a 2xx to a NOTIFY (RFC 6446, 5.2): its Event says
+// all of them anew; without one nothing changes.
+func (t *Table) paced(s *Subscription, m *sip.Message, now time.Time) {
+	if m == nil {
+		return
+	}
+	event, ok := m.Get(sip.HeaderEvent)
+	if !ok {
+		return
+	}
+	_, params := sip.SplitParams(event)
+	if want, any, ok := readRates(params); ok {
+		t.setRates(s, want, any, now.UnixNano())
+	}
 }
 
 // endsSubscription lists the codes of RFC 6665, 4.2.2 exactly.

@@ -44,7 +44,13 @@ type Grant struct {
 type Body struct {
 	contentType string
 	text        string
-	sum         uint64
+	// versionAt is where in the text each watcher's own version number stands, 0:
+	// nowhere. It counts the documents sent to it, from firstVersion on.
+	versionAt    int
+	firstVersion uint32
+	// sum is the hash of the state that the watcher has when it has the body: that
+	// of a body that tells a difference is the whole state's.
+	sum uint64
 }
 
 // FromView makes the body of a presence NOTIFY.
@@ -52,7 +58,8 @@ func FromView(f view.Final) Body {
 	if f.None() {
 		return Body{}
 	}
-	return Body{contentType: f.ContentType(), text: f.Body(), sum: f.Sum()}
+	const first = 1 // RFC 5263, 4.4
+	return Body{contentType: f.ContentType(), text: f.Body(), versionAt: f.VersionAt(), firstVersion: first, sum: f.Sum()}
 }
 
 // Package is one event package (RFC 6665, 7.2).

@@ -44,6 +44,9 @@ type Record struct {
 	Forget     int64               `cbor:"21,keyasint,omitempty"`
 	Strict     bool                `cbor:"22,keyasint,omitempty"`
 	Instance   uint64              `cbor:"23,keyasint,omitempty"`
+	Format     string              `cbor:"30,keyasint,omitempty"` // if not the default
+	Kept       string              `cbor:"31,keyasint,omitempty"`
+	Rates      string              `cbor:"32,keyasint,omitempty"`
 	Also       presence.AOR        `cbor:"40,keyasint,omitempty"`
 	Private    bool                `cbor:"41,keyasint,omitempty"`
 }
@@ -61,6 +64,7 @@ func (t *Table) put(s *Subscription, out *shard.Batch) {
 		Transport: s.flow.Transport, Local: s.flow.Local.String(), Remote: s.flow.Remote.String(),
 		Dial: s.dial, SwitchTCP: s.switchTCP, Peer: s.peer, Expires: s.expires,
 		Request: s.request, RemoteSeq: s.remoteSeq, Mark: s.mark, Forget: s.forget, Strict: s.strict, Instance: s.instance,
+		Format: s.formatName(), Kept: s.keptText(), Rates: s.ratesText(),
 		Also: s.Watcher.Also(), Private: s.Watcher.Private(),
 	}
 	value, err := store.AppendEncode(t.scratch[:0], &t.record)
@@ -93,7 +97,7 @@ func (t *Table) Restore(key, value []byte, resource func(presence.Presentity) *R
 		Entity: r.Entity, Package: p, EventID: r.EventID, state: r.State, reason: r.Reason,
 		target: r.Target, fixed: r.Fixed, strict: r.Strict, dial: r.Dial, switchTCP: r.SwitchTCP, peer: r.Peer, instance: r.Instance,
 		expires: r.Expires, request: r.Request, remoteSeq: r.RemoteSeq, restored: true,
-		cseq: r.Mark, mark: r.Mark, forget: r.Forget, index: -1,
+		cseq: r.Mark, mark: r.Mark, version: r.Mark, forget: r.Forget, index: -1,
 	}
 	copy(s.Tag[:], parts[0])
 	s.flow.Transport = r.Transport
@@ -107,6 +111,9 @@ func (t *Table) Restore(key, value []byte, resource func(presence.Presentity) *R
 		s.over = true
 		t.subs[s.Tag] = s
 	} else {
+		if err := t.restoreExtra(s, &r, now); err != nil {
+			return fmt.Errorf("subscription record: %w", err)
+		}
 		// Those that ran out meanwhile are told at that rate too.
 		s.expires = max(s.expires, s.quiet)
 		s.Grant = p.Decide(s, now)
@@ -138,4 +145,42 @@ func (t *Table) Redecide(r *Resource, now time.Time, out *shard.Batch) {
 	for _, s := range append([]*Subscription(nil), r.subs...) {
 		t.Decided(s, s.Package.Decide(s, now), now, out)
 	}
+}
+
+// formatName is what is stored of a format: the default one needs no word.
+func (s *Subscription) formatName() string {
+	if s.format == 0 {
+		return ""
+	}
+	return s.Format()
+}
+
+func (s *Subscription) keptText() string {
+	if s.extra == nil {
+		return ""
+	}
+	return s.extra.kept
+}
+
+func (s *Subscription) ratesText() string {
+	if s.extra == nil {
+		return ""
+	}
+	return s.extra.rates.shown
+}
+
+// restoreExtra takes back what few subscriptions have.
+func (t *Table) restoreExtra(s *Subscription, r *Record, now time.Time) error {
+	for i, name := range s.Package.Accepts() {
+		if name == r.Format {
+			s.format = uint8(i)
+		}
+	}
+	if want, any, ok := readRates(r.Rates); ok && any {
+		t.setRates(s, want, any, now.UnixNano())
+	}
+	if r.Kept == "" {
+		return nil
+	}
+	return s.recall(r.Kept)
 }

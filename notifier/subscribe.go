@@ -13,10 +13,16 @@ import (
 
 // ask is what a SUBSCRIBE asks for.
 type ask struct {
-	pkg     Package
-	eventID string
-	expires time.Duration
-	target  string
+	pkg      Package
+	eventID  string
+	expires  time.Duration
+	target   string
+	format   int    // index in pkg.Accepts
+	body     string // and its type, empty if there is none
+	bodyType string
+	rates    [len(rateNames)]float64
+	rated    bool
+	match    string // Suppress-If-Match; empty: none
 	// instance is the Contact's, as instanceKey gives it.
 	instance uint64
 }
@@ -49,6 +55,11 @@ func (t *Table) Subscribe(ev *shard.Event, res *Resource, now time.Time, out *sh
 		Entity: res.entity(ev.Msg.RequestURI), peer: peerKey(ev.Msg.CallID, ev.Msg.From.Tag()),
 		request: Fingerprint(ev.Msg), fetch: a.expires == 0, index: -1,
 	}
+	s.format = uint8(a.format)
+	if no := s.askPackage(a); no != nil {
+		t.refuse(ev, no, out)
+		return
+	}
 	s.Grant = a.pkg.Decide(s, now)
 	if s.Grant.State == Refused {
 		t.refuse(ev, &refusal{status: 403}, out)
@@ -64,6 +75,12 @@ func (t *Table) Subscribe(ev *shard.Event, res *Resource, now time.Time, out *sh
 	}
 	s.state, s.expires = s.Grant.State, now.Add(a.expires).UnixNano()
 	t.add(s)
+	t.setRates(s, a.rates, a.rated, now.UnixNano())
+	if t.conditional(s, a, now.UnixNano()) {
+		// RFC 5839, 6.2: outside a dialog there is a NOTIFY, without its body.
+		s.sentMute = true
+		s.more().suppress = a.match == "*"
+	}
 	t.cfg.Counters.Accepted.Add(1)
 	t.accept(ev, s, a.expires, out)
 	if s.fetch {
@@ -122,13 +139,29 @@ func (t *Table) again(ev *shard.Event, s *Subscription, a ask, now time.Time, ou
 }
 
 func (t *Table) refresh(ev *shard.Event, s *Subscription, a ask, now time.Time, out *shard.Batch) {
+	if no := s.askPackage(a); no != nil {
+		t.refuse(ev, no, out)
+		return
+	}
 	if no := t.dialog(s, ev, a); no != nil {
 		t.refuse(ev, no, out)
 		return
 	}
 	s.request = Fingerprint(ev.Msg)
 	s.expires = now.Add(a.expires).UnixNano()
+	s.told, s.format = 0, uint8(a.format)
+	if s.extra != nil {
+		s.extra.suppress = false
+	}
+	t.setRates(s, a.rates, a.rated, now.UnixNano())
+	if a.bodyType != "" {
+		s.Grant = a.pkg.Decide(s, now)
+	}
 	t.cfg.Counters.Refreshed.Add(1)
+	if t.conditional(s, a, now.UnixNano()) {
+		t.silent(ev, s, a, now, out)
+		return
+	}
 	t.accept(ev, s, a.expires, out)
 	if a.expires == 0 {
 		t.end(s, "timeout", now, out)
@@ -152,11 +185,21 @@ func (t *Table) read(m *sip.Message) (a ask, no *refusal) {
 	if a.eventID, _ = sip.HeaderParam(params, "id"); !token(a.eventID) {
 		return a, &refusal{status: 400, reason: "Event Id Must Be a Token"} // RFC 6665, 8.4
 	}
-	if no := acceptable(m, a.pkg.Accepts()); no != nil {
+	var ok bool
+	if a.rates, a.rated, ok = readRates(params); !ok {
+		return a, &refusal{status: 400, reason: "Malformed Rate"}
+	}
+	if a.format, no = format(m, a.pkg.Accepts()); no != nil {
 		return a, no
 	}
-	if m.Body != "" {
-		return a, &refusal{status: 415, headers: []sip.Header{{ID: sip.HeaderAccept, Value: ""}}}
+	if no = a.read(m); no != nil {
+		return a, no
+	}
+	if v, ok := m.Get(sip.HeaderSuppressIfMatch); ok {
+		if v != "*" && !token(v) || v == "" {
+			return a, &refusal{status: 400, reason: "Suppress-If-Match Must Be One Entity-Tag"}
+		}
+		a.match = v
 	}
 	a.expires = a.pkg.DefaultExpires()
 	if v, ok := m.Get(sip.HeaderExpires); ok {
@@ -201,32 +244,6 @@ func (t *Table) AllowEvents() sip.Header {
 		names = append(names, string(p.Name()))
 	}
 	return sip.Header{ID: sip.HeaderAllowEvents, Value: strings.Join(names, ", ")}
-}
-
-// acceptable answers 406 to an Accept that lists nothing the package renders.
-func acceptable(m *sip.Message, types []string) *refusal {
-	listed := false
-	for v := range m.Values(sip.HeaderAccept) {
-		if v == "" {
-			continue
-		}
-		listed = true
-		name, params := sip.SplitParams(v)
-		if q, ok := sip.HeaderParam(params, "q"); ok && strings.Trim(q, "0.") == "" {
-			continue
-		}
-		name = strings.ToLower(strings.ReplaceAll(name, " ", ""))
-		for _, ours := range types {
-			group, _, _ := strings.Cut(ours, "/")
-			if name == ours || name == "*/*" || name == group+"/*" {
-				return nil
-			}
-		}
-	}
-	if !listed {
-		return nil
-	}
-	return &refusal{status: 406, headers: []sip.Header{{ID: sip.HeaderAccept, Value: strings.Join(types, ", ")}}}
 }
 
 // dialog takes the dialog's state from a SUBSCRIBE: the first one, or one that
@@ -360,6 +377,10 @@ func hopFlow(u sip.URI, transport string, from sip.Flow) (sip.Flow, bool) {
 
 // accept answers 200 (RFC 6665, 4.2.1.1).
 func (t *Table) accept(ev *shard.Event, s *Subscription, left time.Duration, out *shard.Batch) {
+	t.answer(ev, s, 200, left, out)
+}
+
+func (t *Table) answer(ev *shard.Event, s *Subscription, status int, left time.Duration, out *shard.Batch) {
 	headers := make([]sip.Header, 0, 4)
 	for _, h := range ev.Msg.Headers {
 		if h.ID == sip.HeaderRecordRoute {
@@ -369,7 +390,7 @@ func (t *Table) accept(ev *shard.Event, s *Subscription, left time.Duration, out
 	headers = append(headers,
 		sip.Header{ID: sip.HeaderContact, Value: t.cfg.Addresses.Contact(ev.Flow, s.sips())},
 		sip.Header{ID: sip.HeaderExpires, Value: Seconds(left)})
-	out.Reply(ev, sip.Reply{Status: 200, ToTag: s.Tag.String(), Headers: headers})
+	out.Reply(ev, sip.Reply{Status: status, ToTag: s.Tag.String(), Headers: headers})
 }
 
 func (t *Table) refuse(ev *shard.Event, no *refusal, out *shard.Batch) {

@@ -102,14 +102,19 @@ type Subscription struct {
 	sentState  State // its Subscription-State, to build it again
 	sentLeft   uint32
 	sentBody   Body
-	dirty      bool // there is something newer than the last NOTIFY
-	force      bool // send even if the body is as before, and now
-	over       bool // Terminated, and its last body is made
-	detached   bool // its connection is gone
-	guessed    bool // flow is a guess of FlowSeen's that no answer has confirmed
-	misguessed bool // such a guess was wrong once, and is not made again
-	strict     bool // the first route is a strict router: target is its URI
-	dial       bool // flow may be dialled
+	sentMute   bool   // the body is left out (RFC 5839, 6.2), but not its entity-tag
+	version    uint32 // how many documents with a version have been sent
+	told       uint64 // as Told
+	format     uint8  // index in Package.Accepts
+	extra      *extra // of few
+	dirty      bool   // there is something newer than the last NOTIFY
+	force      bool   // send even if the body is as before, and now
+	over       bool   // Terminated, and its last body is made
+	detached   bool   // its connection is gone
+	guessed    bool   // flow is a guess of FlowSeen's that no answer has confirmed
+	misguessed bool   // such a guess was wrong once, and is not made again
+	strict     bool   // the first route is a strict router: target is its URI
+	dial       bool   // flow may be dialled
 	switchTCP  bool
 	fetch      bool  // never stored
 	restored   bool  // made before the last restart

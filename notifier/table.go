@@ -70,16 +70,17 @@ type Table struct {
 	// resumed is when Resume was called.
 	resumed int64
 
-	mac     hash.Hash // keyed with cfg.Secret
-	scratch []byte
-	record  Record // put's, since the encoder makes it escape
+	mac       hash.Hash // keyed with cfg.Secret
+	tagSecret uint64    // of entity-tags
+	scratch   []byte
+	record    Record // put's, since the encoder makes it escape
 }
 
 // NewTable makes an empty one.
 func NewTable(cfg Config) *Table {
 	return &Table{
 		cfg: cfg, subs: map[Tag]*Subscription{}, byConn: map[uint64][]*Subscription{},
-		mac: hmac.New(sha256.New, cfg.Secret),
+		mac: hmac.New(sha256.New, cfg.Secret), tagSecret: hash64(hashSeed, "entity-tag"+string(cfg.Secret)),
 	}
 }
 

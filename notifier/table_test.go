@@ -142,9 +142,9 @@ func TestAcceptable(t *testing.T) {
 		"Accept: application/pidf+xml;q=0\n":      false,
 		"Accept: application/pidf+xml;q=0.000\n":  false,
 	} {
-		no := acceptable(message(t, subscribeText(accept)), types)
-		if (no == nil) != want {
-			t.Errorf("%q: %v", accept, no)
+		i, no := format(message(t, subscribeText(accept)), types)
+		if (no == nil) != want || (i == 1) != (accept == "Accept: application/pidf-diff+xml\n") {
+			t.Errorf("%q: %d, %v", accept, i, no)
 		}
 		if no != nil && (no.status != 406 || no.headers[0].Value != strings.Join(types, ", ")) {
 			t.Errorf("%q: %+v", accept, no)

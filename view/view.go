@@ -14,19 +14,46 @@ import (
 
 // Final is a document as it is sent. The zero value tells nothing.
 type Final struct {
-	body string
-	sum  uint64
+	body    string
+	sum     uint64
+	partial pidf.Partial // instead of body, if it has a text
 }
 
 // Body returns the document.
-func (f Final) Body() string { return f.body }
+func (f Final) Body() string {
+	if f.partial.Text != "" {
+		return f.partial.Text
+	}
+	return f.body
+}
+
+// VersionAt is where in Body the version of a partial document is to be put; 0:
+// it has none.
+func (f Final) VersionAt() int { return f.partial.VersionAt }
 
 // ContentType returns the document's media type, empty if there is none.
 func (f Final) ContentType() string {
 	if f.None() {
 		return ""
 	}
+	if f.partial.Text != "" {
+		return pidf.PartialContentType
+	}
 	return pidf.ContentType
+}
+
+// Partial gives f as a partial document (RFC 5262): what is different from told,
+// where that is known and says less than all of f. Its Sum is that of f.
+func (f Final) Partial(told Final) Final {
+	if f.None() || f.partial.Text != "" {
+		return f
+	}
+	if !told.None() && told.partial.Text == "" {
+		if diff, ok := pidf.DiffOf(told.body, f.body); ok {
+			return Final{body: f.body, sum: f.sum, partial: diff}
+		}
+	}
+	return Final{body: f.body, sum: f.sum, partial: pidf.FullOf(f.body)}
 }
 
 // Sum returns a hash of the body, the same in every process: two that differ are
