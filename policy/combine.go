@@ -17,21 +17,6 @@ func sortedNames(list []xmltree.Name) []xmltree.Name {
 	return slices.Compact(list)
 }
 
-// union permits what either permits (RFC 4745, 10.2).
-func (p Permissions) union(q Permissions) Permissions {
-	switch {
-	case p.all || q.set == nil && !q.all:
-		return p
-	case q.all || p.set == nil:
-		return q
-	case p.set == q.set || p.set.key == q.set.key:
-		return p
-	}
-	g := *p.set
-	g.add(q.set)
-	return g.finish()
-}
-
 // minimum permits what both permit: an operator's ceiling.
 func (p Permissions) minimum(q Permissions) Permissions {
 	switch {
@@ -53,10 +38,48 @@ func (g *grant) nothing() bool {
 	return !g.selects() && g.attributes == 0 && g.userInput == userInputNone && len(g.unknown) == 0 && !g.everything && g.location.IsNothing()
 }
 
-// add adds b's permissions to g, which is not finished, or is so anew. Times are
-// as exact as any rule tells them that grants something: a rule that says coarse
-// takes nothing away from another that does not.
-func (g *grant) add(b *grant) {
+// unionOf permits what any of the rules permits. It sorts once, for a document can
+// have many rules of long lists.
+func unionOf(p Permissions, list []found) Permissions {
+	var g grant
+	several := false
+	for _, r := range list {
+		q := r.permissions
+		switch {
+		case p.all || q.set == nil && !q.all || p.set != nil && q.set != nil && p.set.key == q.set.key:
+		case q.all || p.set == nil:
+			p = q
+		case !several:
+			several, g = true, p.set.clone()
+			fallthrough
+		default:
+			g.collect(q.set)
+		}
+	}
+	if p.all || !several {
+		return p
+	}
+	g.sort()
+	return g.finish()
+}
+
+// clone returns a copy of g to add to.
+func (g *grant) clone() grant {
+	c := *g
+	for _, s := range [...]*selection{&c.devices, &c.persons, &c.services} {
+		for _, list := range s.pointers() {
+			*list = slices.Clone(*list)
+		}
+		s.both = slices.Clone(s.both)
+	}
+	c.unknown = slices.Clone(c.unknown)
+	return c
+}
+
+// collect adds b's permissions to g, which must be sorted when it has all. Times
+// are as exact as any rule tells them that grants something: a rule that says
+// coarse takes nothing away from another that does not.
+func (g *grant) collect(b *grant) {
 	exact := g.coarse == 0 && !g.nothing() || b.coarse == 0 && !b.nothing()
 	switch {
 	case exact:
@@ -64,14 +87,25 @@ func (g *grant) add(b *grant) {
 	case g.coarse == 0 || b.coarse != 0 && b.coarse < g.coarse:
 		g.coarse = b.coarse
 	}
-	g.devices.union(&b.devices)
-	g.persons.union(&b.persons)
-	g.services.union(&b.services)
+	g.devices.collect(&b.devices)
+	g.persons.collect(&b.persons)
+	g.services.collect(&b.services)
 	g.attributes |= b.attributes
 	g.userInput = max(g.userInput, b.userInput)
-	g.unknown = sortedNames(slices.Concat(g.unknown, b.unknown))
+	g.unknown = append(g.unknown, b.unknown...)
 	g.everything = g.everything || b.everything
 	g.location = location.Combine(g.location, b.location)
+}
+
+// sort puts all lists in order, without duplicates.
+func (g *grant) sort() {
+	for _, s := range [...]*selection{&g.devices, &g.persons, &g.services} {
+		for _, list := range s.pointers() {
+			slices.Sort(*list)
+			*list = slices.Compact(*list)
+		}
+	}
+	g.unknown = sortedNames(g.unknown)
 }
 
 // meet is what both permit; times are as coarse as either has them.
@@ -142,4 +176,8 @@ func groupWithin(group []selection, b *selection) bool {
 
 func (s *selection) lists() [6][]string {
 	return [...][]string{s.classes, s.ids, s.deviceIDs, s.uris, s.schemes, s.services}
+}
+
+func (s *selection) pointers() [6]*[]string {
+	return [...]*[]string{&s.classes, &s.ids, &s.deviceIDs, &s.uris, &s.schemes, &s.services}
 }

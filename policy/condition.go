@@ -85,7 +85,7 @@ func (c *condition) holds(a *asking) bool {
 			}
 		}
 	case byLocation:
-		return c.place.Holds(a.facts.Surroundings.Location)
+		return a.facts.Surroundings.in(c.place)
 	}
 	return false
 }

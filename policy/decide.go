@@ -308,8 +308,8 @@ func (e *engine) combine(key []byte) *Decision {
 	}
 	for _, r := range list[ofPresentity] {
 		d.Handling = max(d.Handling, r.handling)
-		d.Permissions = d.Permissions.union(r.permissions)
 	}
+	d.Permissions = unionOf(d.Permissions, list[ofPresentity])
 	if key[keyProven] == 0 && d.Handling > Block {
 		d = Decision{Matched: MatchedAuthentication}
 	}
@@ -337,7 +337,7 @@ func (d Decision) under(r *rule) Decision {
 
 // over is the decision with what one override grants.
 func (d Decision) over(r *rule) Decision {
-	d.Handling, d.Permissions = max(d.Handling, r.handling), d.Permissions.union(r.permissions)
+	d.Handling, d.Permissions = max(d.Handling, r.handling), unionOf(d.Permissions, []found{{rule: r}})
 	return d.settled()
 }
 
@@ -367,8 +367,9 @@ func raised(d Decision, list []found) Decision {
 	}
 	before, all := d, rule{}
 	for _, r := range list {
-		all.handling, all.permissions = max(all.handling, r.handling), all.permissions.union(r.permissions)
+		all.handling = max(all.handling, r.handling)
 	}
+	all.permissions = unionOf(all.permissions, list)
 	if d = d.over(&all); d.same(before) {
 		return d
 	}

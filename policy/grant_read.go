@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"slices"
 	"strconv"
 
 	"github.com/tacit-presence/tacit/location"
@@ -164,12 +163,6 @@ func (r *grantReader) selection(s *selection, n xmltree.Node, all string) {
 // permissions finishes the rule's grant.
 func (r *grantReader) permissions() Permissions {
 	r.g.location = r.location.Permission()
-	for _, s := range [...]*selection{&r.g.devices, &r.g.persons, &r.g.services} {
-		for _, list := range [...]*[]string{&s.classes, &s.ids, &s.deviceIDs, &s.uris, &s.schemes, &s.services} {
-			slices.Sort(*list)
-			*list = slices.Compact(*list)
-		}
-	}
-	r.g.unknown = sortedNames(r.g.unknown)
+	r.g.sort()
 	return r.g.finish()
 }

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
@@ -140,22 +139,15 @@ func (s *selection) appendKey(b []byte) []byte {
 	return b
 }
 
-// union adds b's selection to s: a component that either selects is selected.
-func (s *selection) union(b *selection) {
+// collect adds b's selection to s: a component that either selects is selected.
+// The lists must be sorted after it.
+func (s *selection) collect(b *selection) {
 	s.all = s.all || b.all
-	if len(b.both) > 0 {
-		s.both = slices.Concat(s.both, b.both)
+	for i, list := range b.lists() {
+		to := s.pointers()[i]
+		*to = append(*to, list...)
 	}
-	for _, pair := range [...]struct {
-		to   *[]string
-		from []string
-	}{{&s.classes, b.classes}, {&s.ids, b.ids}, {&s.deviceIDs, b.deviceIDs}, {&s.uris, b.uris}, {&s.schemes, b.schemes}, {&s.services, b.services}} {
-		if len(pair.from) > 0 {
-			all := slices.Concat(*pair.to, pair.from)
-			slices.Sort(all)
-			*pair.to = slices.Compact(all)
-		}
-	}
+	s.both = append(s.both, b.both...)
 }
 
 // String names them for people.

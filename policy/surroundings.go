@@ -13,13 +13,30 @@ import (
 )
 
 // Surroundings are what rules may ask about the presentity itself: its sphere and
-// its place, as it has published them. The zero value knows neither.
+// its place, as it has published them. The zero value knows neither. Copies of one
+// are used by one goroutine at a time.
 type Surroundings struct {
 	Sphere   Sphere
 	Location location.Target
 	// Until is when they must be observed again though nothing is published: a
 	// sphere begins or ends, or a location expires. Zero: never.
 	Until time.Time
+
+	// held remembers which conditions hold of the place: they are the same for all
+	// watchers, and many circles around a polygon of many corners take their time.
+	held map[*location.Condition]bool
+}
+
+// in reports whether a condition holds of the place.
+func (s *Surroundings) in(c *location.Condition) bool {
+	holds, asked := s.held[c]
+	if !asked {
+		holds = c.Holds(s.Location)
+		if s.held != nil {
+			s.held[c] = holds
+		}
+	}
+	return holds
 }
 
 // LogValue keeps where somebody is out of logs.
@@ -78,7 +95,9 @@ func Observe(raw compose.Raw, now time.Time) Surroundings {
 			o.objects = append(o.objects, object)
 		}
 	}
-	s.Location = location.NewTarget(o.objects)
+	if s.Location = location.NewTarget(o.objects); !s.Location.Unknown() {
+		s.held = make(map[*location.Condition]bool)
+	}
 	return s
 }
 
