@@ -42,6 +42,7 @@ type asking struct {
 	now          time.Time
 	facts        *Facts
 	until        time.Time // when the answer may change
+	clock        clock
 }
 
 func ask(who presence.Principal, now time.Time, f *Facts) asking {
@@ -104,7 +105,7 @@ func (r *rule) holds(a *asking) bool {
 	}
 	all := true
 	for i := range r.times {
-		now, next := r.times[i].at(a.now)
+		now, next := a.clock.at(&r.times[i], a.now)
 		a.soon(next)
 		all = all && now
 	}

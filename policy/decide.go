@@ -35,6 +35,7 @@ func Decide(r *Rules, who presence.Principal, now time.Time, f Facts) Decision {
 // decide asks all rules; what comes of those that match is known or worked out.
 func (e *engine) decide(r *Rules, who presence.Principal, now time.Time, f Facts) Decision {
 	a := ask(who, now, &f)
+	a.clock = e.clock
 	own, matched := e.question(r, &a)
 	out, ok := e.outcomes[string(e.key)]
 	if !ok {
@@ -114,6 +115,7 @@ type engine struct {
 	outcomes map[string]*Decision
 	size     int               // what outcomes take, roughly, in bytes
 	grants   map[string]*grant // by key: equal permissions are one pointer
+	clock    clock             // nil if no rule asks for the time
 }
 
 // maxRemembered bounds what an engine remembers, in bytes: each of a presentity's
@@ -154,6 +156,9 @@ func newEngine(r *Rules, f *Facts) *engine {
 	e.sets[ofOverrides] = []NamedSet{{Name: "override", RuleSet: f.Overrides}}
 	u = u.union(f.Ceilings.Uses()).union(f.Overrides.Uses())
 	e.places = u.Sphere || u.Location
+	if u.Time {
+		e.clock = clock{}
+	}
 	return e
 }
 

@@ -28,6 +28,28 @@ func (t *timed) at(now time.Time) (holds bool, next time.Time) {
 	return holds, next
 }
 
+// clock remembers how long what was found of recurring conditions is true: they
+// are the same for all watchers, and the calendar takes its time. A nil one
+// remembers nothing.
+type clock map[*recurring]stretch
+
+// stretch is a time in which a condition holds, or does not.
+type stretch struct {
+	from, until time.Time
+	holds       bool
+}
+
+func (c clock) at(t *timed, now time.Time) (holds bool, next time.Time) {
+	if s, ok := c[t.recurring]; ok && t.recurring != nil && !now.Before(s.from) && (s.until.IsZero() || now.Before(s.until)) {
+		return s.holds, s.until
+	}
+	holds, next = t.at(now)
+	if c != nil && t.recurring != nil {
+		c[t.recurring] = stretch{now, next, holds}
+	}
+	return holds, next
+}
+
 // period is a pair of <from> and <until>: from included, until not (RFC 4745, 7.4).
 type period struct{ from, until time.Time }
 
