@@ -12,6 +12,7 @@ var (
 	answerOK = []byte("SIP/2.0 200 ")
 	crlf     = []byte("\r\n")
 	branchIs = []byte(";branch=")
+	rateIs   = []byte("-rate")
 )
 
 // Glance takes a datagram if it is a plain 200 to a NOTIFY of ours, the most
@@ -21,6 +22,9 @@ var (
 func (g *Gate) Glance(b []byte, flow sip.Flow) (taken bool) {
 	if !bytes.HasPrefix(b, answerOK) || g.cfg.Trace.Active() {
 		return false
+	}
+	if bytes.Contains(b, rateIs) {
+		return false // it may ask for another rate (RFC 6446, 9.3)
 	}
 	_, rest, _ := bytes.Cut(b, crlf)
 	via, _, whole := bytes.Cut(rest, crlf)

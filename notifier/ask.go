@@ -32,7 +32,24 @@ type extra struct {
 	kept     string // what Asker.Ask wants kept
 	data     any    // the package's own
 	rates    rates
-	suppress bool // Suppress-If-Match: * holds until the next SUBSCRIBE
+	suppress condition
+}
+
+// condition is what a Suppress-If-Match left behind that was true: it holds until
+// the next SUBSCRIBE, or until it is not true any more (RFC 5839, 6.3).
+type condition struct {
+	always bool   // it was *
+	sum    uint64 // of the state that the watcher has; 0: no condition
+}
+
+// met reports whether it lets a NOTIFY with that body go without the body.
+func (c condition) met(body Body) bool {
+	return c.always || c.sum != 0 && c.sum == body.sum
+}
+
+// suppresses reports whether s needs no body now, as far as its condition goes.
+func (s *Subscription) suppresses(body Body) bool {
+	return s.extra != nil && body.text != "" && s.extra.suppress.met(body)
 }
 
 // Data is what the event package has put there.
@@ -126,41 +143,54 @@ func (s *Subscription) recall(kept string) error {
 // format chooses among the package's body types the one that the watcher likes
 // best: by q, else in the package's order. Without Accept it is the default.
 func format(m *sip.Message, types []string) (int, *refusal) {
-	listed, best, rank := false, -1, 0.0
+	best, rank := -1, 0.0
+	for i, t := range types {
+		q, listed := quality(m, t)
+		if !listed {
+			return 0, nil
+		}
+		if q > rank {
+			best, rank = i, q
+		}
+	}
+	if best < 0 {
+		return 0, &refusal{status: 406, headers: []sip.Header{{ID: sip.HeaderAccept, Value: strings.Join(types, ", ")}}}
+	}
+	return best, nil
+}
+
+// quality is how much a watcher likes a media type: what its most specific media
+// range says (RFC 9110, 12.5.1, whose Accept is SIP's). listed is false where
+// Accept names nothing at all.
+func quality(m *sip.Message, mediaType string) (q float64, listed bool) {
+	group, _, _ := strings.Cut(mediaType, "/")
+	closest := 0
 	for v := range m.Values(sip.HeaderAccept) {
 		if v == "" {
 			continue
 		}
 		listed = true
 		name, params := sip.SplitParams(v)
-		q := 1.0
+		close := 0
+		switch strings.ToLower(strings.ReplaceAll(name, " ", "")) {
+		case mediaType:
+			close = 3
+		case group + "/*":
+			close = 2
+		case "*/*":
+			close = 1
+		}
+		if close <= closest {
+			continue
+		}
+		closest, q = close, 1
 		if text, ok := sip.HeaderParam(params, "q"); ok {
 			if parsed, err := strconv.ParseFloat(text, 64); err == nil && parsed >= 0 && parsed <= 1 {
 				q = parsed
 			}
 		}
-		if i := matching(strings.ToLower(strings.ReplaceAll(name, " ", "")), types); i >= 0 && q > 0 && (q > rank || q == rank && i < best) {
-			best, rank = i, q
-		}
 	}
-	switch {
-	case !listed:
-		return 0, nil
-	case best < 0:
-		return 0, &refusal{status: 406, headers: []sip.Header{{ID: sip.HeaderAccept, Value: strings.Join(types, ", ")}}}
-	}
-	return best, nil
-}
-
-// matching finds the first type that a media range names.
-func matching(name string, types []string) int {
-	for i, ours := range types {
-		group, _, _ := strings.Cut(ours, "/")
-		if name == ours || name == "*/*" || name == group+"/*" {
-			return i
-		}
-	}
-	return -1
+	return q, listed
 }
 
 // Format is the media type that the watcher wants its documents in: one of the
@@ -174,13 +204,27 @@ func (s *Subscription) Format() string { return s.Package.Accepts()[s.format] }
 func (s *Subscription) Told() uint64 { return s.told }
 
 // conditional reports whether a SUBSCRIBE is conditional and its watcher has the
-// state as it is (RFC 5839, 6.2).
+// state as it is (RFC 5839, 6.2). The condition holds from then on.
 func (t *Table) conditional(s *Subscription, a ask, now int64) (matches bool) {
-	if a.match == "" || s.state != Active {
+	switch {
+	case a.match == "":
+		return false
+	case a.match == anyTag:
+		s.more().suppress.always = true
+		return true
+	case s.state != Active:
 		return false
 	}
-	return a.match == "*" || a.match == string(t.entityTag(nil, s, s.Package.Render(s, time.Unix(0, now))))
+	body := s.Package.Render(s, time.Unix(0, now))
+	if a.match != string(t.entityTag(nil, s, body)) {
+		return false
+	}
+	s.more().suppress.sum = body.sum
+	return true
 }
+
+// anyTag is the condition that is always true (RFC 5839, 7.3).
+const anyTag = "*"
 
 // entityTag appends the entity-tag of a state as s is told it (RFC 5839, 6.1): of
 // equal documents of one type and one event id it is the same.
@@ -200,18 +244,15 @@ func (t *Table) silent(ev *shard.Event, s *Subscription, a ask, now time.Time, o
 	if a.expires == 0 { // RFC 5839, 5.7
 		s.forget = now.Add(forgetAfter).UnixNano()
 		s.state, s.reason, s.over = Terminated, "timeout", true
+		s.more().suppress.always = true
 		t.unlink(s)
 		t.put(s, out)
 		s.dirty = false
+		t.happened(s, TimedOut, now, out)
 		t.arm(s)
 		return
 	}
-	s.more().suppress = a.match == "*"
-	s.lastSum, s.lastState = s.Package.Render(s, now).sum, Active
-	if s.lastNotify == 0 {
-		s.lastNotify = now.UnixNano()
-	}
-	s.dirty = false
+	s.dirty, s.force = false, false
 	if s.mark <= s.cseq+markStep/2 {
 		s.mark = s.cseq + markStep
 	}

@@ -32,6 +32,7 @@ func (t *Table) Decided(s *Subscription, g Grant, now time.Time, out *shard.Batc
 		t.end(s, "rejected", now, out)
 		return
 	}
+	t.judged(s, old.Verdict, now, out)
 	s.dirty = true
 	if g.State != s.state {
 		// RFC 6446, 5.2: a change of state is not held back.
@@ -60,6 +61,7 @@ func (t *Table) end(s *Subscription, reason string, now time.Time, out *shard.Ba
 	if !s.fetch {
 		t.put(s, out)
 	}
+	t.happened(s, ending(reason), now, out)
 	if s.detached {
 		t.arm(s)
 		return
@@ -70,9 +72,6 @@ func (t *Table) end(s *Subscription, reason string, now time.Time, out *shard.Ba
 
 // flush sends what is due, and sets the timer for what is not yet.
 func (t *Table) flush(s *Subscription, now int64, out *shard.Batch) {
-	if s.extra != nil && s.extra.suppress && s.state == Active && s.lastState == Active {
-		s.dirty, s.force = false, false // RFC 5839, 6.3: until the next SUBSCRIBE
-	}
 	ending := s.state != Terminated && s.expires <= now // Tick will say so
 	if s.dirty && !s.detached && !ending && (s.force || !s.pending && now >= s.earliest(t.cfg.MinInterval)) {
 		t.notify(s, now, out)
@@ -159,16 +158,23 @@ func (t *Table) remove(s *Subscription, now time.Time, out *shard.Batch) {
 	}
 	s.state, s.forget = Terminated, now.UnixNano()
 	t.forget(s, out)
+	t.happened(s, TimedOut, now, out)
 }
 
 // notify sends the state as it is now.
 func (t *Table) notify(s *Subscription, now int64, out *shard.Batch) {
 	body := s.body(now)
-	if !s.force && s.lastNotify != 0 && body.sum == s.lastSum && s.state == s.lastState {
-		s.dirty = false // the change is not one that this watcher may see
+	mute := s.suppresses(body)
+	if s.lastNotify != 0 && s.state == s.lastState && (mute || !s.force && body.sum == s.lastSum) {
+		// The change is not one that this watcher may see, or wants to (RFC 5839,
+		// 6.3: whatever else would have it told).
+		s.dirty, s.force = false, false
 		return
 	}
-	s.dirty, s.force = false, false
+	s.dirty, s.force, s.sentMute = false, false, mute
+	if !mute && body.text != "" && s.extra != nil {
+		s.extra.suppress.sum = 0 // not true any more
+	}
 	s.cseq++
 	if s.cseq >= s.mark && !s.fetch && s.state != Terminated {
 		s.mark = s.cseq + markStep
@@ -178,7 +184,7 @@ func (t *Table) notify(s *Subscription, now int64, out *shard.Batch) {
 	s.lastNotify, s.lastSum, s.lastState = now, body.sum, s.state
 	s.sentState, s.sentBody = s.state, body
 	s.told = 0
-	if body.versionAt > 0 {
+	if body.versionAt > 0 && !mute {
 		s.version++
 	}
 	if s.extra != nil {
@@ -214,6 +220,13 @@ func (s *Subscription) body(now int64) Body {
 // news still.
 func (s *Subscription) untold() {
 	s.dirty, s.lastState, s.told = true, Refused, 0
+}
+
+// unsent gives back the version of a document that has certainly not left.
+func (s *Subscription) unsent() {
+	if s.sentBody.versionAt > 0 && !s.sentMute {
+		s.version--
+	}
 }
 
 // write builds the NOTIFY last sent, anew from its parts, so that nothing of it

@@ -31,6 +31,10 @@ func (s State) String() string {
 // Grant is an event package's decision on one subscription.
 type Grant struct {
 	State State
+	// Verdict is what the presentity knows it to be: less than State where the
+	// decision is hidden from the watcher. A package that leaves it out, Refused,
+	// has subscriptions that no presentity is told of.
+	Verdict State
 	// Class names what the watcher may see: subscriptions to one resource with
 	// equal Class get the same body. Its meaning is the event package's.
 	Class int32

@@ -12,6 +12,8 @@ const (
 	// fastest is the most often that a watcher can have a NOTIFY though nothing
 	// changes: more would be load for nothing (RFC 6446, 6.3 and 7.3).
 	fastest = 100 * time.Millisecond
+	// fastestRate is the largest that the grammar can tell (RFC 6446, 9.2).
+	fastestRate = 99
 	// adaptivePeriod is the period of RFC 6446, 7.4 as a multiple of the adaptive
 	// rate's reciprocal: several times, as it recommends.
 	adaptivePeriod = 10
@@ -76,6 +78,9 @@ func (t *Table) setRates(s *Subscription, want [len(rateNames)]float64, any bool
 	top, bottom, adaptive := want[0], want[1], want[2]
 	if top > 0 && t.cfg.MinInterval > 0 {
 		top = min(top, highest)
+	}
+	if left := s.expires - now; top > 0 && left > 0 {
+		top = max(top, min(1/time.Duration(left).Seconds(), fastestRate)) // RFC 6446, 5.3
 	}
 	limit := highest
 	if top > 0 {
@@ -158,8 +163,8 @@ func (r *rates) silence(now int64) time.Duration {
 
 // repeatAt is when s gets a NOTIFY though nothing has changed; 0: never.
 func (s *Subscription) repeatAt() int64 {
-	if s.extra == nil || s.state != Active || s.lastNotify == 0 || s.detached {
-		return 0
+	if s.extra == nil || s.state != Active || s.lastNotify == 0 || s.detached || s.extra.suppress != (condition{}) {
+		return 0 // RFC 6446, 6.2: what RFC 5839 suppresses stays suppressed
 	}
 	if wait := s.extra.rates.silence(s.lastNotify); wait > 0 {
 		return s.lastNotify + int64(wait)

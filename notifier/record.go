@@ -47,6 +47,10 @@ type Record struct {
 	Format     string              `cbor:"30,keyasint,omitempty"` // if not the default
 	Kept       string              `cbor:"31,keyasint,omitempty"`
 	Rates      string              `cbor:"32,keyasint,omitempty"`
+	Always     bool                `cbor:"33,keyasint,omitempty"` // Suppress-If-Match: *
+	Has        uint64              `cbor:"34,keyasint,omitempty"` // or the sum of what matched
+	Since      int64               `cbor:"35,keyasint,omitempty"`
+	Happening  Happening           `cbor:"36,keyasint,omitempty"`
 	Also       presence.AOR        `cbor:"40,keyasint,omitempty"`
 	Private    bool                `cbor:"41,keyasint,omitempty"`
 }
@@ -64,8 +68,12 @@ func (t *Table) put(s *Subscription, out *shard.Batch) {
 		Transport: s.flow.Transport, Local: s.flow.Local.String(), Remote: s.flow.Remote.String(),
 		Dial: s.dial, SwitchTCP: s.switchTCP, Peer: s.peer, Expires: s.expires,
 		Request: s.request, RemoteSeq: s.remoteSeq, Mark: s.mark, Forget: s.forget, Strict: s.strict, Instance: s.instance,
+		Since: s.since, Happening: s.event,
 		Format: s.formatName(), Kept: s.keptText(), Rates: s.ratesText(),
 		Also: s.Watcher.Also(), Private: s.Watcher.Private(),
+	}
+	if s.extra != nil {
+		t.record.Always, t.record.Has = s.extra.suppress.always, s.extra.suppress.sum
 	}
 	value, err := store.AppendEncode(t.scratch[:0], &t.record)
 	if err != nil {
@@ -98,6 +106,7 @@ func (t *Table) Restore(key, value []byte, resource func(presence.Presentity) *R
 		target: r.Target, fixed: r.Fixed, strict: r.Strict, dial: r.Dial, switchTCP: r.SwitchTCP, peer: r.Peer, instance: r.Instance,
 		expires: r.Expires, request: r.Request, remoteSeq: r.RemoteSeq, restored: true,
 		cseq: r.Mark, mark: r.Mark, version: r.Mark, forget: r.Forget, index: -1,
+		since: r.Since, event: r.Happening,
 	}
 	copy(s.Tag[:], parts[0])
 	s.flow.Transport = r.Transport
@@ -108,11 +117,18 @@ func (t *Table) Restore(key, value []byte, resource func(presence.Presentity) *R
 	if s.state == Terminated {
 		// Whether the watcher was told is not known. Once more does no harm, but
 		// the body is no longer to be had.
-		s.over = true
+		s.over, s.dirty = true, !r.Always
+		if r.Always {
+			s.more().suppress.always = true
+		}
 		t.subs[s.Tag] = s
 	} else {
-		if err := t.restoreExtra(s, &r, now); err != nil {
-			return fmt.Errorf("subscription record: %w", err)
+		if t.restoreExtra(s, &r, now) != nil {
+			// What the watcher asked for is not understood any more: it may ask anew.
+			s.state, s.reason, s.over, s.forget = Terminated, "deactivated", true, now.Add(forgetAfter).UnixNano()
+			t.subs[s.Tag] = s
+			t.arm(s)
+			return nil
 		}
 		// Those that ran out meanwhile are told at that rate too.
 		s.expires = max(s.expires, s.quiet)
@@ -178,6 +194,9 @@ func (t *Table) restoreExtra(s *Subscription, r *Record, now time.Time) error {
 	}
 	if want, any, ok := readRates(r.Rates); ok && any {
 		t.setRates(s, want, any, now.UnixNano())
+	}
+	if c := (condition{always: r.Always, sum: r.Has}); c != (condition{}) {
+		s.more().suppress = c
 	}
 	if r.Kept == "" {
 		return nil

@@ -73,14 +73,11 @@ func (t *Table) Subscribe(ev *shard.Event, res *Resource, now time.Time, out *sh
 		t.refuse(ev, no, out)
 		return
 	}
-	s.state, s.expires = s.Grant.State, now.Add(a.expires).UnixNano()
+	s.state, s.since, s.expires = s.Grant.State, now.UnixNano(), now.Add(a.expires).UnixNano()
+	s.event = Subscribed
 	t.add(s)
 	t.setRates(s, a.rates, a.rated, now.UnixNano())
-	if t.conditional(s, a, now.UnixNano()) {
-		// RFC 5839, 6.2: outside a dialog there is a NOTIFY, without its body.
-		s.sentMute = true
-		s.more().suppress = a.match == "*"
-	}
+	t.conditional(s, a, now.UnixNano()) // RFC 5839, 6.2: there is a NOTIFY, without its body
 	t.cfg.Counters.Accepted.Add(1)
 	t.accept(ev, s, a.expires, out)
 	if s.fetch {
@@ -91,6 +88,7 @@ func (t *Table) Subscribe(ev *shard.Event, res *Resource, now time.Time, out *sh
 	}
 	s.mark = markStep
 	t.put(s, out)
+	t.happened(s, Subscribed, now, out)
 	s.dirty, s.force = true, true
 	t.flush(s, now.UnixNano(), out)
 }
@@ -115,8 +113,12 @@ func (t *Table) InDialog(ev *shard.Event, tag Tag, now time.Time, out *shard.Bat
 	if s.state == Terminated {
 		again := s.request == Fingerprint(ev.Msg) ||
 			s.restored && t.afresh(now) && RepetitionOf(ev.Msg).Of(s.request)
-		if again { // the 200 to the request that ended it was lost
-			t.accept(ev, s, 0, out)
+		if again { // the answer to the request that ended it was lost
+			status := 200
+			if a.match != "" && s.extra != nil && s.extra.suppress.always {
+				status = 204
+			}
+			t.answer(ev, s, status, 0, out)
 			return
 		}
 		t.refuse(ev, &refusal{status: 481}, out)
@@ -149,16 +151,25 @@ func (t *Table) refresh(ev *shard.Event, s *Subscription, a ask, now time.Time, 
 	}
 	s.request = Fingerprint(ev.Msg)
 	s.expires = now.Add(a.expires).UnixNano()
+	told := s.told
+	if s.format != uint8(a.format) {
+		told = 0 // RFC 5263, 4.4: what it has is of the other format
+	}
+	// RFC 3857, 4.3 and RFC 5263, 4.4: who subscribes anew is told all.
 	s.told, s.format = 0, uint8(a.format)
 	if s.extra != nil {
-		s.extra.suppress = false
+		s.extra.suppress = condition{}
 	}
 	t.setRates(s, a.rates, a.rated, now.UnixNano())
 	if a.bodyType != "" {
-		s.Grant = a.pkg.Decide(s, now)
+		// What was decided stays, but what it means for the body does not.
+		if g := a.pkg.Decide(s, now); g.State == s.state {
+			s.Grant = g
+		}
 	}
 	t.cfg.Counters.Refreshed.Add(1)
-	if t.conditional(s, a, now.UnixNano()) {
+	if t.conditional(s, a, now.UnixNano()) && s.lastState == s.state {
+		s.told = told
 		t.silent(ev, s, a, now, out)
 		return
 	}
@@ -196,7 +207,7 @@ func (t *Table) read(m *sip.Message) (a ask, no *refusal) {
 		return a, no
 	}
 	if v, ok := m.Get(sip.HeaderSuppressIfMatch); ok {
-		if v != "*" && !token(v) || v == "" {
+		if v == "" || v != anyTag && !token(v) {
 			return a, &refusal{status: 400, reason: "Suppress-If-Match Must Be One Entity-Tag"}
 		}
 		a.match = v

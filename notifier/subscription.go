@@ -107,14 +107,16 @@ type Subscription struct {
 	told       uint64 // as Told
 	format     uint8  // index in Package.Accepts
 	extra      *extra // of few
-	dirty      bool   // there is something newer than the last NOTIFY
-	force      bool   // send even if the body is as before, and now
-	over       bool   // Terminated, and its last body is made
-	detached   bool   // its connection is gone
-	guessed    bool   // flow is a guess of FlowSeen's that no answer has confirmed
-	misguessed bool   // such a guess was wrong once, and is not made again
-	strict     bool   // the first route is a strict router: target is its URI
-	dial       bool   // flow may be dialled
+	since      int64  // as Since
+	event      Happening
+	dirty      bool // there is something newer than the last NOTIFY
+	force      bool // send even if the body is as before, and now
+	over       bool // Terminated, and its last body is made
+	detached   bool // its connection is gone
+	guessed    bool // flow is a guess of FlowSeen's that no answer has confirmed
+	misguessed bool // such a guess was wrong once, and is not made again
+	strict     bool // the first route is a strict router: target is its URI
+	dial       bool // flow may be dialled
 	switchTCP  bool
 	fetch      bool  // never stored
 	restored   bool  // made before the last restart

@@ -42,6 +42,9 @@ type Config struct {
 	Timers      sip.Timers
 	Counters    *Counters
 	Waiting     *Waiting
+	// Observe, if not nil, is called when a subscription begins, when Verdict on it
+	// changes, and when it ends.
+	Observe func(s *Subscription, h Happening, now time.Time, out *shard.Batch)
 }
 
 // Counters are shared by all shards.
@@ -312,6 +315,9 @@ func (t *Table) Undelivered(tag Tag, now time.Time) {
 		return
 	}
 	s.pending, s.tx = false, sip.ClientTx{}
+	if s.flow.Transport.Reliable() {
+		s.unsent()
+	}
 	s.untold()
 	s.quiet = now.Add(congestedFor).UnixNano()
 	t.arm(s)
@@ -328,6 +334,7 @@ func (t *Table) TooLarge(tag Tag, now time.Time, out *shard.Batch) {
 	}
 	t.cfg.Counters.TooLarge.Add(1)
 	s.pending, s.tx = false, sip.ClientTx{}
+	s.unsent()
 	if s.state == Terminated && s.sentBody.text != "" {
 		s.over, s.dirty, s.force = true, true, true
 	}

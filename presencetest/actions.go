@@ -24,6 +24,7 @@ type Options struct {
 	Headers   []sip.Header
 	CSeq      uint32 // 0: the next one
 	Anonymous bool   // neither asserted nor authenticated
+	Body      string // its type is among Headers
 	strict    bool   // a strict router is in the way of the dialog that begins
 }
 
@@ -39,6 +40,9 @@ func (o Options) apply(r *request) {
 		r.seq = o.CSeq
 	}
 	r.anonymous = o.Anonymous
+	if o.Body != "" {
+		r.body = o.Body
+	}
 }
 
 // outside makes a request that is in no dialog.

@@ -319,6 +319,9 @@ func (s *script) answer(c *command) error {
 	if v := c.get("retry-after"); v != "" {
 		headers = append(headers, sip.Header{ID: sip.HeaderRetryAfter, Value: v})
 	}
+	if v := c.get("event"); v != "" {
+		headers = append(headers, sip.Header{ID: sip.HeaderEvent, Value: v})
+	}
 	s.u.Answer(status, headers...)
 	return nil
 }

@@ -40,7 +40,8 @@ import (
 //	repeat                           the last request, byte for byte
 //
 // All of these take want=STATUS (200 without it; none: no answer), expires=N,
-// to=URI, match=ETAG, cseq=N, contact=URI, anonymous, and header=NAME:VALUE.
+// to=URI, match=ETAG, cseq=N, contact=URI, anonymous, body=FILE, and
+// header=NAME:VALUE, where a VALUE @etag is the SIP-ETag of the NOTIFY looked at.
 //
 //	answered STATUS                  the last request has been answered so
 //	response NAME VALUE              its response has the header field value; VALUE
@@ -51,7 +52,7 @@ import (
 //	notify NAME VALUE                a header field of the last one, or Request-URI
 //	transmissions DURATION...        when it and its retransmissions came
 //	drop                             forget what has come
-//	answer STATUS [retry-after=N]    to the next NOTIFY
+//	answer STATUS [retry-after=N] [event=VALUE]  to the next NOTIFY
 //	mute, unmute                     answer no NOTIFY
 //
 //	sleep DURATION
@@ -278,7 +279,16 @@ func (s *script) options(c *command) (o Options, err error) {
 		if !ok {
 			return o, fmt.Errorf("header=NAME:VALUE is wanted")
 		}
-		o.Headers = append(o.Headers, header(name, strings.TrimSpace(value)))
+		value = strings.TrimSpace(value)
+		if value == "@etag" {
+			value, _ = s.now.Msg.Get(sip.HeaderSIPETag)
+		}
+		o.Headers = append(o.Headers, header(name, value))
+	}
+	if f := c.get("body"); f != "" {
+		if o.Body, err = s.file(f); err != nil {
+			return o, err
+		}
 	}
 	return o, nil
 }
