@@ -8,6 +8,7 @@ import (
 
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
+	"github.com/tacit-presence/tacit/watcherinfo"
 )
 
 // MaxAskBytes is the longest body of a SUBSCRIBE: it is kept with the
@@ -248,7 +249,7 @@ func (t *Table) silent(ev *shard.Event, s *Subscription, a ask, now time.Time, o
 		t.unlink(s)
 		t.put(s, out)
 		s.dirty = false
-		t.happened(s, TimedOut, now, out)
+		t.happened(s, watcherinfo.Timeout, now, out)
 		t.arm(s)
 		return
 	}

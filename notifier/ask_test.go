@@ -14,6 +14,7 @@ import (
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
+	"github.com/tacit-presence/tacit/watcherinfo"
 )
 
 // fake is an event package whose document is text, in the format asked for.
@@ -80,14 +81,14 @@ type bench struct {
 	store map[string][]byte
 }
 
-func newBench(t *testing.T, observe func(*Subscription, Happening, time.Time, *shard.Batch)) *bench {
+func newBench(t *testing.T, observe func(*Subscription, watcherinfo.Event, time.Time, *shard.Batch)) *bench {
 	b := &bench{T: t, pkg: &fake{text: "hello"}, now: time.Unix(1_000_000_000, 0), store: map[string][]byte{}}
 	b.res = &Resource{Presentity: "sip:alice@example.com"}
 	b.table = b.newTable(observe)
 	return b
 }
 
-func (b *bench) newTable(observe func(*Subscription, Happening, time.Time, *shard.Batch)) *Table {
+func (b *bench) newTable(observe func(*Subscription, watcherinfo.Event, time.Time, *shard.Batch)) *Table {
 	return NewTable(Config{
 		Packages: []Package{b.pkg}, Addresses: nowhere{}, MinExpires: time.Second, MaxExpires: time.Hour, Secret: []byte("secret"),
 		Timers: sip.DefaultTimers, Counters: new(Counters), Waiting: new(Waiting), Observe: observe,

@@ -6,51 +6,14 @@ import (
 
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/shard"
+	"github.com/tacit-presence/tacit/watcherinfo"
 )
-
-// Happening is what brought a subscription into the state that it is in, as its
-// presentity may know it: the events of RFC 3857, 4.7.1. The numbers are stored.
-type Happening uint8
-
-// The events.
-const (
-	Nothing Happening = iota
-	Subscribed
-	Approved
-	Deactivated
-	Probation
-	Rejected
-	TimedOut
-	GivenUp
-	NoResource
-)
-
-var happenings = [...]string{"", "subscribe", "approved", "deactivated", "probation", "rejected", "timeout", "giveup", "noresource"}
-
-// String gives the name of RFC 3858, 6.
-func (h Happening) String() string {
-	if int(h) < len(happenings) {
-		return happenings[h]
-	}
-	return ""
-}
-
-// ending is the event that goes with the reason of Subscription-State (RFC 6665,
-// 4.1.3).
-func ending(reason string) Happening {
-	for h, name := range happenings {
-		if h >= int(Deactivated) && name == reason {
-			return Happening(h)
-		}
-	}
-	return Deactivated
-}
 
 // happened notes what has brought s to where it is, and tells who observes.
-func (t *Table) happened(s *Subscription, h Happening, now time.Time, out *shard.Batch) {
-	s.event = h
+func (t *Table) happened(s *Subscription, e watcherinfo.Event, now time.Time, out *shard.Batch) {
+	s.event = e
 	if t.cfg.Observe != nil {
-		t.cfg.Observe(s, h, now, out)
+		t.cfg.Observe(s, e, now, out)
 	}
 }
 
@@ -60,18 +23,18 @@ func (t *Table) judged(s *Subscription, old State, now time.Time, out *shard.Bat
 	case old:
 		return
 	case Active:
-		s.event = Approved
+		s.event = watcherinfo.Approved
 	case Pending:
-		s.event = Subscribed // RFC 3857 has no event for a way back
+		s.event = watcherinfo.Subscribe // RFC 3857 has no event for a way back
 	default:
-		s.event = Rejected
+		s.event = watcherinfo.Rejected
 	}
 	t.put(s, out)
 	t.happened(s, s.event, now, out)
 }
 
-// Event is what brought s into its state.
-func (s *Subscription) Event() Happening { return s.event }
+// Event is what brought s into its state, as its presentity may know it.
+func (s *Subscription) Event() watcherinfo.Event { return s.event }
 
 // Since is when the SUBSCRIBE came that made s.
 func (s *Subscription) Since() time.Time { return time.Unix(0, s.since) }

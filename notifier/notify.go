@@ -6,6 +6,7 @@ import (
 
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
+	"github.com/tacit-presence/tacit/watcherinfo"
 )
 
 // Changed says that the resource's state has changed: each of its active
@@ -61,7 +62,7 @@ func (t *Table) end(s *Subscription, reason string, now time.Time, out *shard.Ba
 	if !s.fetch {
 		t.put(s, out)
 	}
-	t.happened(s, ending(reason), now, out)
+	t.happened(s, watcherinfo.Ending(reason), now, out)
 	if s.detached {
 		t.arm(s)
 		return
@@ -158,7 +159,7 @@ func (t *Table) remove(s *Subscription, now time.Time, out *shard.Batch) {
 	}
 	s.state, s.forget = Terminated, now.UnixNano()
 	t.forget(s, out)
-	t.happened(s, TimedOut, now, out)
+	t.happened(s, watcherinfo.Timeout, now, out)
 }
 
 // notify sends the state as it is now.

@@ -10,6 +10,7 @@ import (
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/sip"
 	"github.com/tacit-presence/tacit/view"
+	"github.com/tacit-presence/tacit/watcherinfo"
 )
 
 // State is what an event package makes of a subscription.
@@ -64,6 +65,15 @@ func FromView(f view.Final) Body {
 	}
 	const first = 1 // RFC 5263, 4.4
 	return Body{contentType: f.ContentType(), text: f.Body(), versionAt: f.VersionAt(), firstVersion: first, sum: f.Sum()}
+}
+
+// FromWatchers makes the body of a NOTIFY of watcher information.
+func FromWatchers(f watcherinfo.Final) Body {
+	if f.Body() == "" {
+		return Body{}
+	}
+	// RFC 3858, 3: versions begin at 0.
+	return Body{contentType: watcherinfo.ContentType, text: f.Body(), versionAt: f.VersionAt(), sum: f.Sum()}
 }
 
 // Package is one event package (RFC 6665, 7.2).

@@ -10,6 +10,7 @@ import (
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
 	"github.com/tacit-presence/tacit/store"
+	"github.com/tacit-presence/tacit/watcherinfo"
 )
 
 // KeyKind is the first byte of a subscription's key in the store.
@@ -50,7 +51,7 @@ type Record struct {
 	Always     bool                `cbor:"33,keyasint,omitempty"` // Suppress-If-Match: *
 	Has        uint64              `cbor:"34,keyasint,omitempty"` // or the sum of what matched
 	Since      int64               `cbor:"35,keyasint,omitempty"`
-	Happening  Happening           `cbor:"36,keyasint,omitempty"`
+	Happening  watcherinfo.Event   `cbor:"36,keyasint,omitempty"`
 	Also       presence.AOR        `cbor:"40,keyasint,omitempty"`
 	Private    bool                `cbor:"41,keyasint,omitempty"`
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
+	"github.com/tacit-presence/tacit/watcherinfo"
 )
 
 // ask is what a SUBSCRIBE asks for.
@@ -74,7 +75,7 @@ func (t *Table) Subscribe(ev *shard.Event, res *Resource, now time.Time, out *sh
 		return
 	}
 	s.state, s.since, s.expires = s.Grant.State, now.UnixNano(), now.Add(a.expires).UnixNano()
-	s.event = Subscribed
+	s.event = watcherinfo.Subscribe
 	t.add(s)
 	t.setRates(s, a.rates, a.rated, now.UnixNano())
 	t.conditional(s, a, now.UnixNano()) // RFC 5839, 6.2: there is a NOTIFY, without its body
@@ -88,7 +89,7 @@ func (t *Table) Subscribe(ev *shard.Event, res *Resource, now time.Time, out *sh
 	}
 	s.mark = markStep
 	t.put(s, out)
-	t.happened(s, Subscribed, now, out)
+	t.happened(s, watcherinfo.Subscribe, now, out)
 	s.dirty, s.force = true, true
 	t.flush(s, now.UnixNano(), out)
 }

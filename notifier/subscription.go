@@ -8,6 +8,7 @@ import (
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
+	"github.com/tacit-presence/tacit/watcherinfo"
 )
 
 // Tag is our side's dialog tag: the shard's number and 88 bits that only the
@@ -108,7 +109,7 @@ type Subscription struct {
 	format     uint8  // index in Package.Accepts
 	extra      *extra // of few
 	since      int64  // as Since
-	event      Happening
+	event      watcherinfo.Event
 	dirty      bool // there is something newer than the last NOTIFY
 	force      bool // send even if the body is as before, and now
 	over       bool // Terminated, and its last body is made
