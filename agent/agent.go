@@ -40,6 +40,7 @@ type Config struct {
 	Settings        Settings
 	Owner           func(presence.Presentity) []presence.AOR // none: nobody's
 	ListMembers     ListMembers                              // nil: rules' external lists name nobody
+	Undecided       *Undecided                               // nil: each shard counts for itself
 	MinExpires      time.Duration
 	MaxExpires      time.Duration
 	MaxPublications int
@@ -52,6 +53,7 @@ type Config struct {
 type Settings struct {
 	Default     policy.Handling // for a watcher whom no rule names
 	MinInterval time.Duration   // least time between two NOTIFYs of one subscription
+	GiveUp      time.Duration   // how long watchers without a decision are remembered; 0: DefaultGiveUp
 	// Conceals says whether a presentity's domain hides the decision on a
 	// watcher, and who exists, from that watcher. nil: it does not.
 	Conceals func(presence.Presentity) bool
@@ -73,13 +75,17 @@ type Shard struct {
 	cfg       Config
 	table     *notifier.Table
 	presence  *presencePackage
+	winfo     *winfoPackage
 	people    map[presence.Presentity]*presentity
 	rand      *rand.ChaCha8
 	last      uint64 // of tick
 	next      time.Time
 	fresh     bool // restored, not yet resumed
 	resumed   time.Time
-	overrides []use // of the operator's overrides, to be reported
+	overrides []use                     // of the operator's overrides, to be reported
+	stirred   []*presentity             // something has happened to their watchers
+	excess    []*notifier.Subscription  // that are to be given up
+	pending   map[notifier.Tag]struct{} // those that cfg.Undecided counts
 	scratch   []byte
 	record    publicationRecord // to be encoded
 	sources   []compose.Publication
@@ -101,7 +107,9 @@ type presentity struct {
 	classes   []class
 	notices   []Notice // oldest first
 	askers    []asker
-	next      time.Time // when the first publication runs out
+	waiting   []*waiting // oldest first
+	winfo     *winfo     // nil: nobody watches its watchers
+	next      time.Time  // when the first publication runs out
 }
 
 // class is a set of watchers who may see the same.
@@ -116,11 +124,18 @@ type class struct {
 
 // New makes an empty shard.
 func New(cfg Config) *Shard {
-	s := &Shard{cfg: cfg, people: map[presence.Presentity]*presentity{}, rand: rand.NewChaCha8(cfg.Seed)}
-	s.presence = &presencePackage{shard: s}
+	s := &Shard{
+		cfg: cfg, people: map[presence.Presentity]*presentity{}, rand: rand.NewChaCha8(cfg.Seed),
+		pending: map[notifier.Tag]struct{}{},
+	}
+	if s.cfg.Undecided == nil {
+		s.cfg.Undecided = new(Undecided)
+	}
+	s.presence, s.winfo = &presencePackage{shard: s}, &winfoPackage{shard: s}
 	n := cfg.Notifier
 	n.Shard, n.MinExpires, n.MaxExpires, n.MinInterval = cfg.ID, cfg.MinExpires, cfg.MaxExpires, cfg.Settings.MinInterval
-	n.Packages = []notifier.Package{s.presence}
+	n.Packages = []notifier.Package{s.presence, s.winfo}
+	n.Observe = s.happened
 	s.table = notifier.NewTable(n)
 	return s
 }
@@ -191,6 +206,7 @@ func (s *Shard) tickAll(now time.Time, out *shard.Batch) {
 		s.next = time.Time{}
 		for _, p := range s.people {
 			if !p.next.IsZero() && !p.next.After(now) {
+				s.giveUp(p, now, out)
 				s.expirePublications(p, now, out)
 				if !p.until.IsZero() && !p.until.After(now) {
 					s.redecide(p, now, out)
@@ -212,6 +228,9 @@ func (s *Shard) arm(p *presentity) {
 	}
 	for _, d := range p.docs {
 		p.next = earlier(p.next, d.discard)
+	}
+	for _, w := range p.waiting {
+		p.next = earlier(p.next, w.until)
 	}
 	p.next = earlier(p.next, p.until)
 	s.next = earlier(s.next, p.next)
@@ -239,7 +258,7 @@ func (s *Shard) presentity(id presence.Presentity) *presentity {
 
 // drop forgets a presentity of whom there is nothing left to know.
 func (s *Shard) drop(p *presentity) {
-	if len(p.pubs) == 0 && len(p.docs) == 0 && len(p.notices)+len(p.askers) == 0 && p.decisions == nil && len(p.Subscribers()) == 0 && s.people[p.Presentity] == p {
+	if len(p.pubs) == 0 && len(p.docs) == 0 && len(p.notices)+len(p.askers)+len(p.waiting) == 0 && p.decisions == nil && len(p.Subscribers()) == 0 && s.people[p.Presentity] == p {
 		delete(s.people, p.Presentity)
 	}
 }
@@ -297,15 +316,19 @@ func (k *presencePackage) Decide(sub *notifier.Subscription, now time.Time) noti
 		told = d.Concealed()
 	}
 	g := notifier.Grant{Class: p.class(d, conceal, sub.Entity), Narrowed: told.Handling < policy.Allow}
-	switch told.Handling {
-	case policy.Allow, policy.PoliteBlock:
-		g.State = notifier.Active
-	case policy.Confirm:
-		g.State = notifier.Pending
-	default:
-		g.State = notifier.Refused
-	}
+	g.State, g.Verdict = stateFor(told.Handling), stateFor(d.Handling)
 	return g
+}
+
+// stateFor is what becomes of a subscription that is handled so (RFC 5025, 3.2.1).
+func stateFor(h policy.Handling) notifier.State {
+	switch h {
+	case policy.Allow, policy.PoliteBlock:
+		return notifier.Active
+	case policy.Confirm:
+		return notifier.Pending
+	}
+	return notifier.Refused
 }
 
 // told is the decision as the watcher may know it.
@@ -349,6 +372,9 @@ func (p *presentity) compact() {
 	used := make([]int32, len(p.classes)) // new number plus one
 	var kept []class
 	for _, sub := range p.Subscribers() {
+		if sub.Package.Name() != eventPresence {
+			continue // another package's classes are not these
+		}
 		c := &used[sub.Grant.Class]
 		if *c == 0 {
 			kept = append(kept, p.classes[sub.Grant.Class])

@@ -145,13 +145,14 @@ func (s *Shard) used(p *presentity, who presence.Principal, d policy.Decision) {
 	}
 }
 
-// report records what used has noted.
+// report records what used has noted, and tells of the watchers what is to be told.
 func (s *Shard) report(now time.Time, out *shard.Batch) {
 	for i, u := range s.overrides {
 		s.notice(u.p, u.n, now, out)
 		s.overrides[i] = use{}
 	}
 	s.overrides = s.overrides[:0]
+	s.tellWatched(now, out)
 }
 
 // foreign reports whether a SUBSCRIBE asks for somebody else's presence itself.

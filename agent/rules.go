@@ -135,6 +135,7 @@ func (s *Shard) redecide(p *presentity, now time.Time, out *shard.Batch) {
 	p.until = time.Time{}
 	s.observe(p, now)
 	s.table.Redecide(&p.Resource, now, out)
+	s.rewait(p, now, out)
 	s.arm(p)
 	s.report(now, out)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/store"
+	"github.com/tacit-presence/tacit/watcherinfo"
 )
 
 func (s *Shard) rulesKey(p *presentity) []byte {
@@ -54,6 +55,9 @@ func (s *Shard) Restore(st store.Store, now time.Time) error {
 	if err := st.Scan(store.Key(KeyNotices, id), s.restoreNotices); err != nil {
 		return err
 	}
+	if err := st.Scan(store.Key(KeyWaiting, id), s.restoreWaiting); err != nil {
+		return err
+	}
 	for _, p := range s.people {
 		sortDocuments(p.docs)
 		s.force(p)
@@ -63,9 +67,13 @@ func (s *Shard) Restore(st store.Store, now time.Time) error {
 	}
 	s.fresh = true
 	resource := func(id presence.Presentity) *notifier.Resource { return &s.presentity(id).Resource }
-	return st.Scan(store.Key(notifier.KeyKind, id), func(key, value []byte) error {
+	err = st.Scan(store.Key(notifier.KeyKind, id), func(key, value []byte) error {
 		return s.table.Restore(key, value, resource, now)
 	})
+	for _, p := range s.people {
+		s.restoreWatched(p)
+	}
+	return err
 }
 
 func (s *Shard) restoreRules(key, value []byte) error {
@@ -178,6 +186,7 @@ func (s *Shard) EndSubscription(tag notifier.Tag, now time.Time, out *shard.Batc
 		return false
 	}
 	s.table.End(sub, "deactivated", now, out)
+	s.report(now, out)
 	return true
 }
 
@@ -201,6 +210,7 @@ func (s *Shard) RemovePresentity(id presence.Presentity, now time.Time, out *sha
 		out.Records.Delete(s.documentKey(p, d.DocumentName))
 	}
 	p.docs, p.askers = nil, nil
+	s.endWaiting(p, out, func(*waiting) watcherinfo.Event { return watcherinfo.NoResource })
 	if p.notices != nil {
 		out.Records.Delete(s.noticesKey(p))
 		p.notices = nil
@@ -223,7 +233,10 @@ func (s *Shard) RemoveWatcher(a presence.AOR, now time.Time, out *shard.Batch) {
 				s.table.End(sub, "rejected", now, out)
 			}
 		}
+		s.stopWaiting(p, a, watcherinfo.Rejected, out)
+		s.drop(p)
 	}
+	s.report(now, out)
 }
 
 // Reconfigure applies what may change while the server runs, at once.

@@ -47,7 +47,7 @@ const idBytes = 10
 
 // ID names a subscription to others than its two ends, who could do harm with
 // its tag: always the same, and not to be guessed.
-func (t *Table) ID(s *Subscription) string { return t.pseudonym("subscription", string(s.Tag[:])) }
+func (t *Table) ID(tag Tag) string { return t.pseudonym("subscription", string(tag[:])) }
 
 // WatcherID names a watcher to one presentity without saying who it is: to
 // another presentity it has another name.

@@ -103,7 +103,7 @@ func (c *Core) build(secret []byte, out gate.Out, addrs notifier.Addresses) erro
 		Waiting:      waiting,
 		Trace:        c.trace,
 		Accept:       pidf.ContentType + ", " + pidf.PartialContentType,
-		AllowEvents:  "presence",
+		AllowEvents:  "presence, presence.winfo",
 		Logger:       c.log,
 		Counters:     &c.count.gate,
 	})

@@ -1,0 +1,391 @@
+package agent
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tacit-presence/tacit/notifier"
+	"github.com/tacit-presence/tacit/policy"
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/shard"
+	"github.com/tacit-presence/tacit/watcherinfo"
+)
+
+const (
+	// eventWinfo is the winfo template applied to presence (RFC 3857, 4.1). It is
+	// not applied to itself.
+	eventWinfo = "presence.winfo"
+	// defaultWinfoExpires is the template's (RFC 3857, 4.4).
+	defaultWinfoExpires = time.Hour
+	// maxChanges is how many changes of one presentity's watchers are remembered,
+	// so that a document can tell just those; who has missed more is told all.
+	maxChanges = 256
+	// maxMarks is how many of the states told lately are recognised: each device
+	// of the presentity may have another one.
+	maxMarks = 16
+	// maxListed bounds the watchers of one document. Those that ask for a decision
+	// stand first.
+	maxListed = 2000
+)
+
+// The classes of subscriptions to watcher information: who sees itself alone, and
+// the presentity. The zero value sees less.
+const (
+	seesItself int32 = iota
+	seesAll
+)
+
+// Watcher is a subscription to a presentity's presence as the presentity may
+// know it, but that nobody's name is left out.
+type Watcher struct {
+	ID      string
+	AOR     presence.AOR
+	Private bool // the presentity is told Anonymous in the place of AOR
+	Status  watcherinfo.Status
+	Event   watcherinfo.Event
+	Since   time.Time
+	Expires time.Time // when the subscription ends, or is not waited for any longer
+
+	key notifier.Tag
+	who presence.Principal
+}
+
+// winfo is what is kept of a presentity while somebody watches its watchers.
+type winfo struct {
+	subs    []*notifier.Subscription
+	end     int      // number of changes so far
+	changes []change // the last of them
+	marks   []mark   // oldest first
+	touched map[presence.AOR]bool
+}
+
+// change is one step of one subscription.
+type change struct {
+	Watcher
+	born bool // it was not there before
+}
+
+// mark says how many changes led to the state with that sum.
+type mark struct {
+	sum uint64
+	end int
+}
+
+// winfoPackage is the event package "presence.winfo" (RFC 3857).
+type winfoPackage struct{ shard *Shard }
+
+// Name is the package's name.
+func (*winfoPackage) Name() presence.EventPackage { return eventWinfo }
+
+var winfoTypes = []string{watcherinfo.ContentType}
+
+// Accepts lists the one format that there is.
+func (*winfoPackage) Accepts() []string { return winfoTypes }
+
+// DefaultExpires is an hour.
+func (*winfoPackage) DefaultExpires() time.Duration { return defaultWinfoExpires }
+
+// Decide lets the presentity see all its watchers, and whoever may subscribe to
+// the presence itself (RFC 3857, 4.6). Nobody who is not known sees anything
+// (6.1). Where decisions are hidden, each watcher may, whatever was decided.
+func (k *winfoPackage) Decide(sub *notifier.Subscription, now time.Time) notifier.Grant {
+	p, who := sub.Resource.Owner.(*presentity), sub.Watcher
+	if !who.Known() {
+		return notifier.Grant{}
+	}
+	if slices.Contains(k.shard.cfg.Owner(p.Presentity), who.AOR()) {
+		return notifier.Grant{State: notifier.Active, Class: seesAll}
+	}
+	d := k.shard.decide(p, who, now)
+	k.shard.due(p, d.Until)
+	if k.shard.conceals(p) {
+		d = d.Concealed()
+	}
+	if d.Handling == policy.Block {
+		return notifier.Grant{}
+	}
+	return notifier.Grant{State: notifier.Active, Class: seesItself}
+}
+
+// Render gives all watchers, or where it is known what the subscriber has been
+// told, those that have changed since.
+func (k *winfoPackage) Render(sub *notifier.Subscription, now time.Time) notifier.Body {
+	p := sub.Resource.Owner.(*presentity)
+	list := watcherinfo.List{Resource: sub.Entity, Package: eventPresence}
+	doc := watcherinfo.Document{Lists: []watcherinfo.List{list}}
+	if sub.Grant.Class != seesAll {
+		rows := k.shard.itself(p, sub.Watcher.AOR())
+		doc.Lists[0].Watchers = shown(rows, now)
+		return notifier.FromWatchers(doc.Render(stateOf(rows)))
+	}
+	rows := k.shard.watchers(p)
+	sum := stateOf(rows)
+	told := p.winfo.since(sub.Told())
+	if doc.Partial = told != nil; doc.Partial {
+		rows = told
+	}
+	p.winfo.mark(sum)
+	doc.Lists[0].Watchers = shown(rows[:min(len(rows), maxListed)], now)
+	return notifier.FromWatchers(doc.Render(sum))
+}
+
+// watchers lists a presentity's watchers, those first that ask for a decision.
+func (s *Shard) watchers(p *presentity) []Watcher {
+	var undecided, active []Watcher
+	for _, sub := range p.Subscribers() {
+		switch w := s.watcher(sub, sub.Grant.Verdict); {
+		case !s.told(sub):
+		case w.Status == watcherinfo.Pending:
+			undecided = append(undecided, w)
+		case w.Status == watcherinfo.Active:
+			active = append(active, w)
+		}
+	}
+	for _, w := range p.waiting {
+		undecided = append(undecided, s.waiter(w, watcherinfo.Waiting, watcherinfo.Timeout, p.Presentity))
+	}
+	return append(undecided, active...)
+}
+
+// Watchers lists a presentity's watchers for its operator.
+func (s *Shard) Watchers(id presence.Presentity) []Watcher {
+	if p := s.people[id]; p != nil {
+		return s.watchers(p)
+	}
+	return nil
+}
+
+// told reports whether the presentity is told of a subscription: not of one whose
+// watcher is not known (RFC 3857, 6.1), nor of what ends at once (4.7.2).
+func (s *Shard) told(sub *notifier.Subscription) bool {
+	return sub.Package == s.presence && sub.Watcher.Known() && !sub.Fetch()
+}
+
+// watcher is a subscription as somebody to whom it is in that state may see it.
+func (s *Shard) watcher(sub *notifier.Subscription, state notifier.State) Watcher {
+	w := Watcher{
+		AOR: sub.Watcher.AOR(), Private: sub.Watcher.Private(), Event: sub.Event(), Since: sub.Since(), Expires: sub.Expires(),
+		Status: watcherinfo.Terminated, key: sub.Tag, who: sub.Watcher,
+	}
+	switch state {
+	case notifier.Active:
+		w.Status = watcherinfo.Active
+	case notifier.Pending:
+		w.Status = watcherinfo.Pending
+	}
+	w.ID = s.watcherID(sub.Resource.Presentity, &w)
+	return w
+}
+
+// watcherID is what tells subscriptions apart. Those of a watcher who wants to be
+// nameless begin with what is its name to this presentity alone, so that it can
+// be known again.
+func (s *Shard) watcherID(p presence.Presentity, w *Watcher) string {
+	id := s.table.ID(w.key)
+	if w.Private {
+		return s.table.WatcherID(p, w.AOR) + "." + id[:8]
+	}
+	return id
+}
+
+// itself lists one watcher's own subscriptions, and tells it no more than their
+// Subscription-State does (RFC 3857, 4.7.2): where decisions are hidden, not even
+// that there was one.
+func (s *Shard) itself(p *presentity, a presence.AOR) (rows []Watcher) {
+	for _, sub := range p.Subscribers() {
+		if s.told(sub) && sub.Watcher.AOR() == a {
+			w := s.watcher(sub, sub.State())
+			if s.conceals(p) {
+				w.Event = watcherinfo.Subscribe
+			}
+			w.Private = false
+			rows = append(rows, w)
+		}
+	}
+	return rows
+}
+
+// shown makes rows into what a document has of them.
+func shown(rows []Watcher, now time.Time) []watcherinfo.Watcher {
+	list := make([]watcherinfo.Watcher, 0, len(rows))
+	for i := range rows {
+		r := &rows[i]
+		w := watcherinfo.Watcher{
+			ID: r.ID, Status: r.Status, Event: r.Event, URI: string(r.AOR),
+			DurationSubscribed: watcherinfo.Secs(uint64(max(now.Sub(r.Since), 0) / time.Second)),
+		}
+		if r.Private {
+			w.URI = string(presence.Anonymous)
+		}
+		if r.Status == watcherinfo.Active || r.Status == watcherinfo.Pending {
+			w.Expiration = watcherinfo.Secs(uint64(max(r.Expires.Sub(now), 0) / time.Second))
+		}
+		list = append(list, w)
+	}
+	return list
+}
+
+// stateOf is the hash of a list of watchers in whatever order; what only time
+// changes is not in it. Never 0.
+func stateOf(rows []Watcher) uint64 {
+	const seed, prime = 14695981039346656037, 1099511628211
+	sum := uint64(seed)
+	for i := range rows {
+		h := uint64(seed)
+		for _, c := range rows[i].key {
+			h = (h ^ uint64(c)) * prime
+		}
+		h = (h ^ uint64(rows[i].Status)<<8 ^ uint64(rows[i].Event)) * prime
+		sum += h ^ h>>32
+	}
+	return max(sum, 1)
+}
+
+// happened takes what the notifier tells of subscriptions.
+func (s *Shard) happened(sub *notifier.Subscription, e watcherinfo.Event, now time.Time, out *shard.Batch) {
+	p := sub.Resource.Owner.(*presentity)
+	over := sub.State() == notifier.Terminated
+	if sub.Package == s.winfo {
+		p.watched(sub, over)
+		return
+	}
+	if sub.Package != s.presence || !sub.Watcher.Known() {
+		return
+	}
+	s.countPending(p, sub, over)
+	verdict := sub.Grant.Verdict
+	w := s.watcher(sub, verdict)
+	if w.Event = e; over {
+		w.Status = watcherinfo.Terminated
+	}
+	switch {
+	case over && e == watcherinfo.Timeout && verdict == notifier.Pending:
+		// RFC 3857, 4.7.1: the presentity is still to learn of it, also of a fetch.
+		s.wait(p, w, sub.Fetch(), now, out)
+		return
+	case sub.Fetch() || over && e == watcherinfo.Timeout && verdict == notifier.Refused:
+		return // nobody was told of it
+	case !over && e == watcherinfo.Subscribe && verdict != notifier.Refused:
+		s.stopWaiting(p, w.AOR, watcherinfo.GiveUp, out)
+	}
+	s.note(p, change{w, !over && e == watcherinfo.Subscribe})
+}
+
+// watched enters a subscription to p's watchers, or takes it out.
+func (p *presentity) watched(sub *notifier.Subscription, over bool) {
+	if over {
+		if p.winfo != nil {
+			p.winfo.subs = slices.DeleteFunc(p.winfo.subs, func(other *notifier.Subscription) bool { return other == sub })
+			if len(p.winfo.subs) == 0 {
+				p.winfo = nil
+			}
+		}
+		return
+	}
+	if p.winfo == nil {
+		p.winfo = &winfo{}
+	}
+	p.winfo.subs = append(p.winfo.subs, sub)
+}
+
+// restoreWatched takes up after a restart what happened had noted.
+func (s *Shard) restoreWatched(p *presentity) {
+	for _, sub := range p.Subscribers() {
+		switch sub.Package {
+		case s.winfo:
+			p.watched(sub, false)
+		case s.presence:
+			s.countPending(p, sub, false)
+		}
+	}
+	slices.SortFunc(p.waiting, func(a, b *waiting) int { return a.until.Compare(b.until) })
+}
+
+// note remembers a change for those who watch p's watchers; they are told of all
+// that happens in one step at its end.
+func (s *Shard) note(p *presentity, c change) {
+	w := p.winfo
+	if w == nil {
+		return
+	}
+	w.end++
+	if len(w.changes) >= maxChanges {
+		w.changes = slices.Delete(w.changes, 0, maxChanges/2)
+	}
+	w.changes = append(w.changes, c)
+	if w.touched == nil {
+		w.touched = map[presence.AOR]bool{}
+		s.stirred = append(s.stirred, p)
+	}
+	w.touched[c.AOR] = true
+}
+
+// since lists what has changed since the state with that sum; nil: that is not
+// known. What began since and is over again is not told (RFC 3857, 4.7.2).
+func (w *winfo) since(sum uint64) []Watcher {
+	if w == nil || sum == 0 {
+		return nil
+	}
+	for i := len(w.marks) - 1; i >= 0; i-- {
+		if m := w.marks[i]; m.sum == sum {
+			if n := w.end - m.end; n <= len(w.changes) {
+				return latest(w.changes[len(w.changes)-n:])
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// latest gives the last step of each subscription.
+func latest(changes []change) []Watcher {
+	rows, place, born := []Watcher{}, map[notifier.Tag]int{}, map[notifier.Tag]bool{}
+	for i := range changes {
+		c := &changes[i]
+		at, known := place[c.key]
+		if !known {
+			at = len(rows)
+			place[c.key], born[c.key] = at, c.born
+			rows = append(rows, Watcher{})
+		}
+		rows[at] = c.Watcher
+	}
+	return slices.DeleteFunc(rows, func(w Watcher) bool { return w.Status == watcherinfo.Terminated && born[w.key] })
+}
+
+// mark notes that the state after all changes so far has that sum.
+func (w *winfo) mark(sum uint64) {
+	if w == nil {
+		return
+	}
+	m := mark{sum, w.end}
+	w.marks = slices.DeleteFunc(w.marks, func(old mark) bool { return old.sum == sum })
+	if len(w.marks) >= maxMarks {
+		w.marks = slices.Delete(w.marks, 0, 1)
+	}
+	w.marks = append(w.marks, m)
+}
+
+// tellWatched tells those who watch watchers what has happened.
+func (s *Shard) tellWatched(now time.Time, out *shard.Batch) {
+	for len(s.excess) > 0 {
+		sub := s.excess[0]
+		s.excess = s.excess[1:]
+		s.table.End(sub, watcherinfo.GiveUp.String(), now, out)
+	}
+	for i, p := range s.stirred {
+		s.stirred[i] = nil
+		w := p.winfo
+		if w == nil {
+			continue
+		}
+		touched := w.touched
+		w.touched = nil
+		for _, sub := range slices.Clone(w.subs) {
+			if sub.Grant.Class == seesAll || touched[sub.Watcher.AOR()] {
+				s.table.Touch(sub, now, out)
+			}
+		}
+	}
+	s.stirred = s.stirred[:0]
+}
