@@ -253,7 +253,7 @@ func (t *Table) silent(ev *shard.Event, s *Subscription, a ask, now time.Time, o
 		t.arm(s)
 		return
 	}
-	s.dirty, s.force = false, false
+	s.dirty, s.force, s.hurry = false, false, false
 	if s.mark <= s.cseq+markStep/2 {
 		s.mark = s.cseq + markStep
 	}

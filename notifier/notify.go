@@ -41,7 +41,9 @@ func (t *Table) Decided(s *Subscription, g Grant, now time.Time, out *shard.Batc
 		t.put(s, out)
 	}
 	if g.Narrowed {
-		s.force = true
+		// Nothing wider stays on its way. But where nothing is narrower for this
+		// watcher, a NOTIFY would only tell that a decision was taken.
+		s.hurry = true
 	}
 	t.flush(s, now.UnixNano(), out)
 }
@@ -74,7 +76,7 @@ func (t *Table) end(s *Subscription, reason string, now time.Time, out *shard.Ba
 // flush sends what is due, and sets the timer for what is not yet.
 func (t *Table) flush(s *Subscription, now int64, out *shard.Batch) {
 	ending := s.state != Terminated && s.expires <= now // Tick will say so
-	if s.dirty && !s.detached && !ending && (s.force || !s.pending && now >= s.earliest(t.cfg.MinInterval)) {
+	if s.dirty && !s.detached && !ending && (s.force || s.hurry || !s.pending && now >= s.earliest(t.cfg.MinInterval)) {
 		t.notify(s, now, out)
 	}
 	t.arm(s)
@@ -169,10 +171,10 @@ func (t *Table) notify(s *Subscription, now int64, out *shard.Batch) {
 	if s.lastNotify != 0 && s.state == s.lastState && (mute || !s.force && body.sum == s.lastSum) {
 		// The change is not one that this watcher may see, or wants to (RFC 5839,
 		// 6.3: whatever else would have it told).
-		s.dirty, s.force = false, false
+		s.dirty, s.force, s.hurry = false, false, false
 		return
 	}
-	s.dirty, s.force, s.sentMute = false, false, mute
+	s.dirty, s.force, s.hurry, s.sentMute = false, false, false, mute
 	if !mute && body.text != "" && s.extra != nil {
 		s.extra.suppress.sum = 0 // not true any more
 	}

@@ -112,6 +112,7 @@ type Subscription struct {
 	event      watcherinfo.Event
 	dirty      bool // there is something newer than the last NOTIFY
 	force      bool // send even if the body is as before, and now
+	hurry      bool // send now, if the body is not as before
 	over       bool // Terminated, and its last body is made
 	detached   bool // its connection is gone
 	guessed    bool // flow is a guess of FlowSeen's that no answer has confirmed

@@ -25,6 +25,7 @@ type Options struct {
 	CSeq      uint32 // 0: the next one
 	Anonymous bool   // neither asserted nor authenticated
 	Body      string // its type is among Headers
+	Event     string // the package of a dialog that begins, if not presence
 	strict    bool   // a strict router is in the way of the dialog that begins
 }
 
@@ -110,6 +111,9 @@ func (u *UA) Subscribe(name, target, id string, o Options) int {
 	d := &Dialog{
 		name: name, uri: r.uri, callID: r.callID, localTag: r.tag, seq: r.seq,
 		contact: u.Contact, strict: o.strict, event: "presence",
+	}
+	if o.Event != "" {
+		d.event = o.Event
 	}
 	if id != "" {
 		d.event += ";id=" + id

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/sip"
+	"github.com/tacit-presence/tacit/watcherinfo"
 )
 
 // commands are those of a script; Run documents them.
@@ -136,7 +137,7 @@ func (s *script) subscribe(c *command) error {
 	if v := c.get("contact"); v != "" {
 		s.u.Contact = v
 	}
-	o.strict = c.has("strict")
+	o.strict, o.Event = c.has("strict"), c.get("event")
 	return c.status(s.u.Subscribe(c.get("dialog"), c.word(0), c.get("id"), o))
 }
 
@@ -253,6 +254,8 @@ func (s *script) want(c *command) error {
 			err = equal(p.value, n.Dialog.name)
 		case "body":
 			err = s.body(p.value, n.Msg.Body)
+		case "winfo":
+			err = s.winfo(p.value, n.Msg.Body)
 		case "has":
 			if !strings.Contains(n.Msg.Body, p.value) {
 				err = fmt.Errorf("%s is not in", p.value)
@@ -295,6 +298,28 @@ func (s *script) body(name, got string) error {
 		return err
 	}
 	return fmt.Errorf("the body is not %s:\n%s", name, want)
+}
+
+// winfo compares a document of watcher information: its version, full or partial,
+// and for each watcher the user's name, status and event.
+func (s *script) winfo(want, got string) error {
+	d, err := watcherinfo.Parse(got)
+	if err != nil {
+		return err
+	}
+	var rows []string
+	for _, l := range d.Lists {
+		for _, w := range l.Watchers {
+			user, _, _ := strings.Cut(strings.TrimPrefix(w.URI, "sip:"), "@")
+			rows = append(rows, fmt.Sprintf(" %s:%s:%s", user, w.Status, w.Event))
+		}
+	}
+	slices.Sort(rows)
+	kind := "full"
+	if d.Partial {
+		kind = "partial"
+	}
+	return equal(want, fmt.Sprint(d.Version, " ", kind, strings.Join(rows, "")))
 }
 
 func (s *script) transmissions(c *command) error {

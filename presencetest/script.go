@@ -31,7 +31,7 @@ import (
 //	publish FILE [pub=NAME]          initial PUBLISH; for FILE open:NAME or closed:NAME
 //	                                 means a tuple with that status, id and note
 //	refresh, modify FILE, remove     of the publication [pub=NAME]
-//	subscribe PRESENTITY [id=ID] [dialog=NAME]
+//	subscribe PRESENTITY [id=ID] [dialog=NAME] [event=PACKAGE]
 //	resubscribe, unsubscribe         in the dialog [dialog=NAME] [of=UA]
 //	fetch PRESENTITY
 //	register [CONTACT]...
@@ -48,6 +48,7 @@ import (
 //	                                 * for any, none for no such field
 //	same-etag, other-etag            compare the entity-tag with the one before
 //	want notify [state=] [reason=] [body=FILE|none] [dialog=] [expires=] [has=TEXT] [lacks=TEXT]
+//	     [winfo="VERSION full|partial NAME:STATUS:EVENT..."]
 //	want nothing                     no NOTIFY has come that was not looked at
 //	notify NAME VALUE                a header field of the last one, or Request-URI
 //	transmissions DURATION...        when it and its retransmissions came
