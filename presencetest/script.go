@@ -187,6 +187,8 @@ func config(t *testing.T, lines []string) (cfg server.Config, dials []netip.Pref
 			switch p.key {
 			case "default-decision":
 				cfg.DefaultDecision, err = server.ParseDecision(p.value)
+			case "give-up":
+				cfg.GiveUp, err = time.ParseDuration(p.value)
 			case "min-interval":
 				cfg.MinInterval, err = time.ParseDuration(p.value)
 			case "min-expires":

@@ -30,6 +30,7 @@ type Config struct {
 	DefaultDecision policy.Handling
 	Composition     string        // "union" or "newest"
 	MinInterval     time.Duration // least time between two NOTIFYs of one subscription
+	GiveUp          time.Duration // how long who waits for a decision is remembered; 0: a week
 	MinExpires      time.Duration // shorter requests get 423
 	MaxExpires      time.Duration // longer ones are shortened
 	Digest          Digest

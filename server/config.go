@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tacit-presence/tacit/agent"
 	"github.com/tacit-presence/tacit/sip"
 )
 
@@ -73,6 +74,7 @@ type presenceSection struct {
 	MinInterval     Duration `toml:"min_interval" doc:"Least time between two notifications of one subscription (RFC 3856, 6.10)."`
 	MinExpires      Duration `toml:"min_expires" doc:"A shorter Expires gets 423 (Interval Too Brief)."`
 	MaxExpires      Duration `toml:"max_expires" doc:"A longer Expires is shortened to this."`
+	GiveUp          Duration `toml:"give_up" doc:"How long a watcher is remembered who has gone before the presentity decided, so that it still learns of it (RFC 3857, 4.7.1)."`
 }
 
 type privacySection struct {
@@ -132,6 +134,7 @@ func defaults() file {
 			MinInterval:     Duration(5 * time.Second), // RFC 3856, 6.10: not more than one notification in 5 s
 			MinExpires:      Duration(time.Minute),
 			MaxExpires:      Duration(time.Hour), // RFC 3856, 6.4: the package's default, 3600 s
+			GiveUp:          Duration(agent.DefaultGiveUp),
 		},
 		Privacy: privacySection{Conceal: true},
 		Digest: digestSection{

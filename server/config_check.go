@@ -159,6 +159,7 @@ func (c *checker) config(f *file) Config {
 		MinInterval: time.Duration(f.Presence.MinInterval),
 		MinExpires:  time.Duration(f.Presence.MinExpires),
 		MaxExpires:  time.Duration(f.Presence.MaxExpires),
+		GiveUp:      time.Duration(f.Presence.GiveUp),
 		CertFile:    resolve(c.file, f.TLS.Cert),
 		KeyFile:     resolve(c.file, f.TLS.Key),
 		HTTP:        f.Web.HTTP,
@@ -322,6 +323,9 @@ func (c *checker) presence(f *file, cfg *Config) {
 	}
 	if p.MaxExpires < p.MinExpires && c.known("presence.min_expires") {
 		c.fault("presence.max_expires", "%s is less than min_expires, %s", p.MaxExpires, p.MinExpires)
+	}
+	if p.GiveUp < Duration(time.Minute) {
+		c.fault("presence.give_up", "%s is less than a minute: nobody would learn of those who wait", p.GiveUp)
 	}
 	if p.MinInterval > p.MaxExpires && c.known("presence.max_expires") {
 		c.fault("presence.min_interval", "%s is more than max_expires, %s: nobody would be told twice", p.MinInterval, p.MaxExpires)

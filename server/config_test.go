@@ -62,6 +62,7 @@ composition = "newest"
 min_interval = "0s"
 min_expires = "90s"
 max_expires = "2h"
+give_up = "30h"
 [privacy]
 conceal = false
 open = ["example.org"]
@@ -100,7 +101,7 @@ protection = "none"
 		Peers:  []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
 
 		DefaultDecision: policy.PoliteBlock, Composition: "newest", Privacy: Privacy{Conceal: false, Open: []string{"example.org"}},
-		MinExpires: 90 * time.Second, MaxExpires: 2 * time.Hour,
+		MinExpires: 90 * time.Second, MaxExpires: 2 * time.Hour, GiveUp: 30 * time.Hour,
 		Digest: Digest{Algorithms: []sip.Algorithm{"SHA-256", "MD5"}, AllowNoQOP: true, NonceLife: time.Minute,
 			ByUserAgent: map[string][]sip.Algorithm{"baresip": {"MD5"}}},
 		HTTP: "127.0.0.1:9090", WSOrigins: []string{"app.example.com"},
@@ -151,6 +152,7 @@ func TestConfigFaultsSayWhereAndWhat(t *testing.T) {
 		"MD5 by agent":       {least + "[digest.by_user_agent]\nbaresip = [\"MD5\"]", "f.toml:9: digest.by_user_agent.baresip: offers MD5, which is off"},
 		"no algorithms":      {least + "[digest]\nalgorithms = []", "nobody could enter"},
 		"short nonce":        {least + "[digest]\nnonce_life = \"1s\"", "f.toml:9: digest.nonce_life: 1s is too short"},
+		"give up":            {least + "[presence]\ngive_up = \"1s\"", "f.toml:9: presence.give_up: 1s is less than a minute"},
 		"expires order":      {least + "[presence]\nmax_expires = \"30s\"", "f.toml:9: presence.max_expires: 30s is less than min_expires, 1m"},
 		"limit":              {least + "[limits]\nmax_connections = 0", "f.toml:9: limits.max_connections: must be more than 0"},
 		"small messages":     {least + "[limits]\nmax_message = 1000", "is less than the 65535 bytes"},

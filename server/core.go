@@ -39,6 +39,8 @@ type Core struct {
 	trusted atomic.Pointer[[]netip.Prefix] // who may be dialled
 	conceal atomic.Pointer[Privacy]
 	count   counters
+	// undecided is what all shards count.
+	undecided agent.Undecided
 
 	ready    atomic.Bool
 	broken   atomic.Bool
@@ -201,7 +203,7 @@ func (c *Core) machine(id shard.ID, composition compose.Policy, secret []byte, w
 			Addresses: c.addrs, MaxPer: c.cfg.Limits.MaxSubscriptions,
 			Secret: secret, Timers: sip.DefaultTimers, Counters: &c.count.notifier, Waiting: waiting,
 		},
-		Counters: &c.count.agent,
+		Counters: &c.count.agent, Undecided: &c.undecided,
 	}
 	_, _ = rand.Read(a.Seed[:])
 	return &machine{

@@ -25,7 +25,7 @@ func (p *Privacy) conceals(domain string) bool {
 func (c *Core) settings(cfg Config) agent.Settings {
 	privacy := cfg.Privacy
 	return agent.Settings{
-		Default: cfg.DefaultDecision, MinInterval: cfg.MinInterval,
+		Default: cfg.DefaultDecision, MinInterval: cfg.MinInterval, GiveUp: cfg.GiveUp,
 		Conceals: func(p presence.Presentity) bool { return privacy.conceals(presence.AOR(p).Domain()) },
 	}
 }

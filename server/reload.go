@@ -57,6 +57,6 @@ func (s *Server) Reload(cfg Config) error {
 		}
 	}
 	s.cfg.Trust, s.cfg.Peers, s.cfg.Digest = cfg.Trust, cfg.Peers, cfg.Digest
-	s.cfg.DefaultDecision, s.cfg.MinInterval, s.cfg.Privacy = cfg.DefaultDecision, cfg.MinInterval, cfg.Privacy
+	s.cfg.DefaultDecision, s.cfg.MinInterval, s.cfg.GiveUp, s.cfg.Privacy = cfg.DefaultDecision, cfg.MinInterval, cfg.GiveUp, cfg.Privacy
 	return errors.Join(errs...)
 }
