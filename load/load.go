@@ -54,6 +54,12 @@ type Config struct {
 	Password string
 
 	BodySize int // bytes of each published document, if it is not smaller than it can be; default 1024
+	// Rich publishes two services, a place and more of a person, so that there is
+	// something to keep from watchers.
+	Rich bool
+	// Classes say what watchers are to be told: watcher j of each presentity is of
+	// class j modulo their number. None: nothing is looked at.
+	Classes []Class
 	// Rate is PUBLISHes per second; 0: closed loop with Window outstanding
 	// PUBLISHes (default 64). At most one is outstanding for a presentity.
 	Rate     float64
@@ -80,12 +86,19 @@ type Config struct {
 	Progress   io.Writer // gets a line each second; nil: none
 }
 
+// Class is what some watchers are to be told, by texts in the documents that hold
+// a sequence number.
+type Class struct {
+	Has, Not []string
+}
+
 // Limits of one run: what fits a machine beside the server.
 const (
 	maxPresentities  = 1_000_000
 	maxSubscriptions = 10_000_000
 	maxSockets       = 1000
 	maxBodySize      = 60 << 10 // a UDP datagram holds 65,507 bytes with the headers
+	maxClasses       = 100      // each is a search in every document
 )
 
 // complete fills in defaults and checks.
@@ -122,6 +135,7 @@ func (c *Config) complete() error {
 		{c.BodySize > 0 && c.BodySize <= maxBodySize, "the body size"},
 		{c.Rate >= 0 && c.SubscribeRate >= 0, "a negative rate"},
 		{c.Window > 0 && c.SubscribeWindow > 0, "a negative window"},
+		{len(c.Classes) <= maxClasses, "the number of classes"},
 		{c.Sockets > 0 && c.Sockets <= maxSockets, "the number of sockets"},
 		{c.Phase == PhaseBoth || c.Phase == PhasePublish || c.Phase == PhaseSubscribe, "phase " + string(c.Phase)},
 		{min(c.Duration, c.Warmup, c.Settle, c.SubscribeExpires, c.PublishExpires) > 0, "a negative duration"},

@@ -394,6 +394,32 @@ func TestPhases(t *testing.T) {
 	}
 }
 
+// TestClasses holds that who is told too much or too little is counted.
+func TestClasses(t *testing.T) {
+	t.Parallel()
+	a := newAgent(t)
+	cfg := small(a)
+	cfg.Rich = true
+	cfg.Classes = []Class{{Has: []string{RichCity, RichMood}}, {Not: []string{"nothing", RichMood}}, {Has: []string{"more"}}}
+	rep, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.check()
+	if len(rep.Classes) != 3 {
+		t.Fatalf("got %+v", rep.Classes)
+	}
+	for i, c := range rep.Classes {
+		if wrong := i > 0; c.Documents == 0 || c.Bytes != rep.BodyBytes || (c.Wrong == c.Documents) != wrong || (c.Wrong == 0) == wrong {
+			t.Errorf("class %d: %+v", i, c)
+		}
+	}
+	var text strings.Builder
+	if err := rep.WriteText(&text); err != nil || !strings.Contains(text.String(), "class 3") {
+		t.Errorf("%v: %s", err, text.String())
+	}
+}
+
 func TestNothingListens(t *testing.T) {
 	t.Parallel()
 	for _, transport := range []string{"udp", "tcp"} {

@@ -104,15 +104,26 @@ const (
 func document(dst []byte, run, aor string, size int, seq uint32, t int64) []byte {
 	start := len(dst)
 	dst = append(append(append(append(dst, docHead...), aor...), docTuple...), aor...)
-	dst = append(append(append(append(dst, docNote...), "run="...), run...), " seq="...)
-	dst = appendPadded(dst, uint64(seq), seqWidth)
-	dst = appendPadded(append(dst, " t="...), uint64(t), timeWidth)
-	for missing := size - (len(dst) - start) - len(docTail); missing > 0; {
+	dst = appendMark(append(dst, docNote...), ' ', run, seq, t)
+	dst = appendPadding(dst, size-(len(dst)-start)-len(docTail))
+	return append(dst, docTail...)
+}
+
+// appendMark appends what sequence finds.
+func appendMark(dst []byte, separator byte, run string, seq uint32, t int64) []byte {
+	dst = append(append(append(dst, "run="...), run...), separator)
+	dst = appendPadded(append(dst, "seq="...), uint64(seq), seqWidth)
+	return appendPadded(append(append(dst, separator), "t="...), uint64(t), timeWidth)
+}
+
+// appendPadding appends text of so many bytes, none if they are negative.
+func appendPadding(dst []byte, missing int) []byte {
+	for missing > 0 {
 		n := min(missing, len(padding))
 		dst = append(dst, padding[:n]...)
 		missing -= n
 	}
-	return append(dst, docTail...)
+	return dst
 }
 
 const padding = " at my desk, but please write before you call; I read mail between meetings"
@@ -129,20 +140,33 @@ func appendPadded(dst []byte, n uint64, width int) []byte {
 }
 
 // sequence finds the newest sequence number of this run in a document, and its
-// time. A server may show several publications.
+// time. A server may show several publications. The marker is "run=R".
 func sequence(body, marker []byte) (seq uint32, t int64, ok bool) {
 	for {
 		i := bytes.Index(body, marker)
 		if i < 0 {
 			return seq, t, ok
 		}
-		n, rest := digits64(body[i+len(marker):])
-		body = rest
-		if len(rest) < 3 || string(rest[:3]) != " t=" {
+		body = body[i+len(marker):]
+		rest, isSeq := param(body, "seq=")
+		if !isSeq {
 			continue
 		}
-		if ns, _ := digits64(rest[3:]); !ok || uint32(n) > seq {
+		n, rest := digits64(rest)
+		if rest, isSeq = param(rest, "t="); !isSeq {
+			continue
+		}
+		if ns, _ := digits64(rest); !ok || uint32(n) > seq {
 			seq, t, ok = uint32(n), int64(ns), true
 		}
 	}
+}
+
+// param skips the name of a number: after a space in a note, after a semicolon in
+// a URI.
+func param(b []byte, name string) (rest []byte, ok bool) {
+	if n := 1 + len(name); len(b) > n && (b[0] == ' ' || b[0] == ';') && string(b[1:n]) == name {
+		return b[n:], true
+	}
+	return b, false
 }

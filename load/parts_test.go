@@ -6,9 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/sip"
 )
 
@@ -67,7 +69,7 @@ func TestDocument(t *testing.T) {
 	if n := len(document(nil, "r1", "sip:a@b", 1, 7, 99)); n < 100 || n > 700 {
 		t.Errorf("the smallest has %d bytes", n)
 	}
-	marker := []byte("run=r1 seq=")
+	marker := []byte("run=r1")
 	if seq, at, ok := sequence(doc, marker); !ok || seq != 7 || at != 99 {
 		t.Errorf("got %d %d %v", seq, at, ok)
 	}
@@ -78,6 +80,32 @@ func TestDocument(t *testing.T) {
 	}
 	if _, _, ok := sequence([]byte("run=r1 seq="), marker); ok {
 		t.Error("found a sequence where there is none")
+	}
+}
+
+// TestRichDocument holds that the number is in the service and in the person, and
+// that each text is there once.
+func TestRichDocument(t *testing.T) {
+	t.Parallel()
+	c := Config{Rich: true, BodySize: 2000}
+	doc := string(c.document(nil, "r1", "sip:a@b", 7, 99))
+	if _, err := pidf.Parse(doc); err != nil || len(doc) != 2000 {
+		t.Fatalf("%v, %d bytes: %s", err, len(doc), doc)
+	}
+	for _, text := range []string{RichCity, RichStreet, RichNote, RichPhone, RichActivity, RichMood, ">" + RichClass + "<"} {
+		if strings.Count(doc, text) != 1 {
+			t.Errorf("%q is there %d times", text, strings.Count(doc, text))
+		}
+	}
+	marker := []byte("run=r1")
+	service, person, _ := strings.Cut(doc, "</tuple>")
+	for _, part := range []string{service, person} {
+		if seq, at, ok := sequence([]byte(part), marker); !ok || seq != 7 || at != 99 {
+			t.Errorf("got %d %d %v of %s", seq, at, ok, part)
+		}
+	}
+	if c.BodySize = 1; len(c.document(nil, "r1", "sip:a@b", 7, 99)) > 1100 {
+		t.Errorf("the smallest has %d bytes", len(c.document(nil, "r1", "sip:a@b", 7, 99)))
 	}
 }
 

@@ -80,7 +80,7 @@ func (p *publisher) again(i int, now time.Time, out *outbox) {
 
 func (p *publisher) write(i int, out *outbox) {
 	u := &p.all[i]
-	p.body = document(p.body[:0], p.r.id, u.aor, p.r.cfg.BodySize, u.seq, int64(u.sentAt))
+	p.body = p.r.cfg.document(p.body[:0], p.r.id, u.aor, u.seq, int64(u.sentAt))
 	out.buf = p.w.publish(out.buf, u.aor, u.auth, u.etag, p.body, series{'p', p.number(i), u.cseq})
 	out.end()
 }

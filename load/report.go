@@ -162,6 +162,8 @@ type Report struct {
 	Terminated       int         `json:"notifies_terminated"`
 	Refusals         map[int]int `json:"refusals"` // answers other than 2xx and solved challenges, by code
 
+	Classes []ClassReport `json:"classes,omitempty"` // as configured
+
 	ServerCPUSeconds    float64 `json:"server_cpu_seconds"`
 	GeneratorCPUSeconds float64 `json:"generator_cpu_seconds"`
 	PeakRSSBytes        int64   `json:"peak_rss_bytes"`
@@ -233,7 +235,7 @@ func per(cpu time.Duration, n int) float64 {
 func (r *run) newReport() *Report {
 	rep := &Report{
 		Server: r.cfg.Server, Transport: r.cfg.Transport, Presentities: r.cfg.Presentities, Watchers: r.cfg.Watchers,
-		BodyBytes: len(document(nil, r.id, r.cfg.user(0), r.cfg.BodySize, 0, 0)), ownBefore: generatorCPU(),
+		BodyBytes: len(r.cfg.document(nil, r.id, r.cfg.user(0), 0, 0)), ownBefore: generatorCPU(),
 	}
 	if !r.cfg.subscribes() {
 		rep.Watchers = 0
@@ -256,6 +258,7 @@ func (r *run) finish(rep *Report) {
 	rep.Repeated, rep.RepeatedNotifies, rep.NoAnswer = end.n.repeated, end.n.seenBefore, end.n.timeouts
 	rep.Backwards, rep.Pending, rep.Terminated = end.n.backwards, end.n.pending, end.n.terminated
 	rep.Refusals = end.n.statuses
+	rep.Classes = r.classReports()
 	rep.ServerCPUSeconds = max(0, end.cpu-rep.cpuBefore).Seconds()
 	rep.GeneratorCPUSeconds = (generatorCPU() - rep.ownBefore).Seconds()
 	rep.PeakRSSBytes = r.peak.Load()
@@ -329,6 +332,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	if r.NoAnswer+r.Backwards+r.Pending+r.Terminated+len(r.Refusals) > 0 {
 		row("unexpected", "%d unanswered, %d NOTIFYs out of order, %d pending, %d terminated%s",
 			r.NoAnswer, r.Backwards, r.Pending, r.Terminated, refusals(r.Refusals))
+	}
+	for i, c := range r.Classes {
+		row(fmt.Sprintf("class %d", i+1), "%d documents of %d bytes, %d not what it is to be told", c.Documents, c.Bytes, c.Wrong)
 	}
 	if measured {
 		row("whole run", "server CPU %.2f s, memory at most %s; generator CPU %.2f s",

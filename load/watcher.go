@@ -27,11 +27,15 @@ type watcher struct {
 	marker  []byte
 	heard   int       // subscriptions with a NOTIFY
 	latency histogram // PUBLISH to NOTIFY
+	classes []class
 }
 
 func newWatcher(r *run, l *link, index, lanes int) *watcher {
 	w := &watcher{lane: newLane(r, l, index, lanes), auths: map[int]string{}}
-	w.marker = []byte("run=" + r.id + " seq=")
+	w.marker = []byte("run=" + r.id)
+	for _, c := range r.cfg.Classes {
+		w.classes = append(w.classes, newClass(c))
+	}
 	w.count = w.share(r.cfg.Presentities * r.cfg.Watchers)
 	w.all = make([]subscription, w.count)
 	return w
@@ -112,7 +116,7 @@ func (w *watcher) receive(raw []byte, out *outbox) {
 		return
 	}
 	if s.notify {
-		w.notified(&w.all[i])
+		w.notified(i)
 	} else if s.status >= 200 {
 		w.answered(i, out)
 	}
@@ -147,8 +151,8 @@ func (w *watcher) answered(i int, out *outbox) {
 }
 
 // notified handles a NOTIFY.
-func (w *watcher) notified(u *subscription) {
-	s := &w.s
+func (w *watcher) notified(i int) {
+	u, s := &w.all[i], &w.s
 	if u.heard && s.number <= u.notify {
 		w.n.seenBefore++
 		return
@@ -169,6 +173,9 @@ func (w *watcher) notified(u *subscription) {
 		}
 	}
 	seq, t, ok := sequence(s.body, w.marker)
+	if ok && len(w.classes) > 0 {
+		w.classes[w.number(i)%w.r.cfg.Watchers%len(w.classes)].count(s.body)
+	}
 	switch {
 	case !ok || seq == u.last:
 		return
