@@ -71,7 +71,7 @@ docs: gen ## all generated documents
 	go run ./cmd/tacit docs cli > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
 
 .PHONY: bench
-bench: ## Tacit and Kamailio side by side, into docs/performance.md
+bench: ## Tacit and Kamailio side by side, without and with rules, into docs/performance.md
 	bench/run
 
 # The tests come last, so that their own summary is the end of what is printed;

@@ -22,6 +22,7 @@ type options struct {
 	many     int
 	doc      string
 	chart    string
+	rules    bool // the rules' part alone
 }
 
 func main() {
@@ -32,6 +33,7 @@ func main() {
 	flag.IntVar(&o.many, "many", 200_000, "subscriptions of the memory run; 0: none")
 	flag.StringVar(&o.doc, "doc", "docs/performance.md", "document with a measured part between markers")
 	flag.StringVar(&o.chart, "chart", "docs/performance.svg", "chart to draw")
+	flag.BoolVar(&o.rules, "rules-only", false, "measure with privacy rules alone, and write that part alone")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -59,15 +61,22 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	peers := []peer{&kamailio{dir: dir}, &tacit{dir: dir, program: o.tacit}}
-	res := results{options: o, machine: machine(), versions: []string{}}
-	for _, p := range peers {
-		v, err := p.version(ctx)
-		if err != nil {
+	if !o.rules {
+		if err := plain(ctx, o, dir); err != nil {
 			return err
 		}
-		res.versions = append(res.versions, v)
 	}
+	return ruled(ctx, o, dir)
+}
+
+// plain measures without rules.
+func plain(ctx context.Context, o options, dir string) error {
+	peers := []peer{&kamailio{dir: dir}, &tacit{dir: dir, program: o.tacit}}
+	versions, err := versionsOf(ctx, peers)
+	if err != nil {
+		return err
+	}
+	res := results{options: o, machine: machine(), versions: versions}
 	for i := range o.runs {
 		for r, rate := range rates {
 			for n, p := range peers {
@@ -111,6 +120,17 @@ func run(ctx context.Context, o options) error {
 	return res.write()
 }
 
+func versionsOf(ctx context.Context, peers []peer) (list []string, err error) {
+	for _, p := range peers {
+		v, err := p.version(ctx)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
 // measure starts p, drives it, and stops it.
 func measure(ctx context.Context, p peer, cfg load.Config) (*load.Report, error) {
 	pids, stop, err := p.start(ctx)
@@ -118,10 +138,16 @@ func measure(ctx context.Context, p peer, cfg load.Config) (*load.Report, error)
 		return nil, err
 	}
 	defer stop()
-	cfg.Server = p.address()
-	cfg.AssertedIdentity = true
-	cfg.DistinctWatchers = true
 	cfg.ServerPIDs = pids
 	cfg.Progress = os.Stdout
+	return drive(ctx, p, cfg)
+}
+
+// drive drives a server that runs.
+func drive(ctx context.Context, p peer, cfg load.Config) (*load.Report, error) {
+	cfg.Server = p.address()
+	cfg.Domain = domain
+	cfg.AssertedIdentity = true
+	cfg.DistinctWatchers = true
 	return load.Run(ctx, cfg)
 }

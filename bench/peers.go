@@ -25,12 +25,22 @@ type peer interface {
 }
 
 // kamailio is Debian's Kamailio, set up in bench/kamailio.cfg.
-type kamailio struct{ dir string }
+type kamailio struct {
+	dir   string
+	rules bool // with rules for each presentity
+}
 
 const kamailioPort = "15080"
 
-func (*kamailio) name() string    { return "Kamailio" }
+func (k *kamailio) name() string  { return "Kamailio" + withRules(k.rules) }
 func (*kamailio) address() string { return "127.0.0.1:" + kamailioPort }
+
+func withRules(rules bool) string {
+	if rules {
+		return " with rules"
+	}
+	return ""
+}
 
 func (*kamailio) version(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "kamailio", "-v").Output()
@@ -58,11 +68,18 @@ func (k *kamailio) start(ctx context.Context) ([]int, func(), error) {
 		if err != nil {
 			return nil, nil, err
 		}
+		if table == "xcap" && k.rules {
+			data = []byte(xcapTable(string(data), presentities))
+		}
 		if err := os.WriteFile(filepath.Join(db, table), data, 0o644); err != nil {
 			return nil, nil, err
 		}
 	}
-	text := strings.NewReplacer("KAMPORT", kamailioPort, "KAMDB", db).Replace(string(cfg))
+	active, subs := "1", "0"
+	if k.rules {
+		active, subs = "0", "2"
+	}
+	text := strings.NewReplacer("KAMPORT", kamailioPort, "KAMDB", db, "KAMACTIVE", active, "KAMSUBS", subs).Replace(string(cfg))
 	file := filepath.Join(k.dir, "kamailio.cfg")
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		return nil, nil, err
@@ -86,11 +103,16 @@ func (k *kamailio) start(ctx context.Context) ([]int, func(), error) {
 type tacit struct {
 	dir, program string
 	profile      string // file for a CPU profile, if any
+	rules        bool   // with rules for each presentity, and nothing for whom none is about
+	puts         []put  // what the PUTs of those cost, one of each start
 }
 
-const tacitPort = "15070"
+const (
+	tacitPort = "15070"
+	tacitHTTP = "127.0.0.1:15071"
+)
 
-func (*tacit) name() string    { return "Tacit" }
+func (t *tacit) name() string  { return "Tacit" + withRules(t.rules) }
 func (*tacit) address() string { return "127.0.0.1:" + tacitPort }
 
 func (t *tacit) version(ctx context.Context) (string, error) {
@@ -109,13 +131,20 @@ func (t *tacit) start(ctx context.Context) ([]int, func(), error) {
 	users := filepath.Join(t.dir, "users.csv")
 	var b strings.Builder
 	for i := range presentities {
-		fmt.Fprintf(&b, "user%d,secret%d\n", i, i)
+		fmt.Fprintf(&b, "%s,%s\n", userName(i), password(i))
 	}
 	if err := os.WriteFile(users, []byte(b.String()), 0o600); err != nil {
 		return nil, nil, err
 	}
+	decision := "allow"
+	if t.rules {
+		decision = "block"
+	}
 	args := []string{"localserve", "--dir", data, "--sip", t.address(), "--sips", "", "--users-file", users,
-		"--trust", "127.0.0.1", "--default-decision", "allow"}
+		"--trust", "127.0.0.1", "--default-decision", decision}
+	if t.rules {
+		args = append(args, "--http", tacitHTTP)
+	}
 	if t.profile != "" {
 		args = append(args, "--cpu-profile", t.profile)
 	}
@@ -133,11 +162,32 @@ func (t *tacit) start(ctx context.Context) ([]int, func(), error) {
 	for lines.Scan() {
 		if lines.Text() == "ready" {
 			go io.Copy(io.Discard, out)
+			if err := t.provision(ctx, cmd.Process.Pid); err != nil {
+				stop()
+				return nil, nil, err
+			}
 			return []int{cmd.Process.Pid}, stop, nil
 		}
 	}
 	stop()
 	return nil, nil, errors.New("tacit did not become ready")
+}
+
+// provision puts the rules of all presentities, and then measures what a PUT
+// costs that changes them.
+func (t *tacit) provision(ctx context.Context, pid int) error {
+	if !t.rules {
+		return nil
+	}
+	c := newXCAPClient(tacitHTTP)
+	for i := range presentities {
+		if err := c.put(ctx, i, ruleDocument(i, 0)); err != nil {
+			return err
+		}
+	}
+	p, err := c.measure(ctx, pid)
+	t.puts = append(t.puts, p)
+	return err
 }
 
 // end stops a process that was started here, and waits for it.

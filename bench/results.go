@@ -111,6 +111,7 @@ func table(b *strings.Builder, rows []row) {
 
 const (
 	beginMark = "<!-- measured: written by make bench -->"
+	rulesMark = "<!-- measured with rules: written by make bench -->"
 	endMark   = "<!-- end of measured -->"
 )
 
@@ -122,16 +123,22 @@ func (r *results) write() error {
 	if err := os.WriteFile(r.options.chart, []byte(chart([]row{full[0], full[1], full[3], r.atRate(len(rates) - 1)[0]})), 0o644); err != nil {
 		return err
 	}
-	doc, err := os.ReadFile(r.options.doc)
+	return insert(r.options.doc, beginMark, text)
+}
+
+// insert puts what was measured into a document, between a mark and the end of
+// what was measured.
+func insert(file, mark, text string) error {
+	doc, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	before, rest, ok := strings.Cut(string(doc), beginMark)
+	before, rest, ok := strings.Cut(string(doc), mark)
 	_, after, ok2 := strings.Cut(rest, endMark)
 	if !ok || !ok2 {
-		return errors.New(r.options.doc + " has no place for what was measured")
+		return errors.New(file + " has no place for what was measured")
 	}
-	return os.WriteFile(r.options.doc, []byte(before+beginMark+"\n\n"+text+"\n"+endMark+after), 0o644)
+	return os.WriteFile(file, []byte(before+mark+"\n\n"+text+"\n"+endMark+after), 0o644)
 }
 
 func (r *results) markdown(full []row) string {
