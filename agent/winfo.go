@@ -23,9 +23,13 @@ const (
 	// maxMarks is how many of the states told lately are recognised: each device
 	// of the presentity may have another one.
 	maxMarks = 16
-	// maxListed bounds the watchers of one document. Those that ask for a decision
-	// stand first.
-	maxListed = 2000
+	// maxDatagram and maxStream bound the watchers of one document, in bytes: a
+	// larger one would reach nobody by UDP, or be refused by the subscriber. Those
+	// that ask for a decision stand first.
+	maxDatagram = 48 << 10
+	maxStream   = 192 << 10
+	// rowBytes is what a watcher takes in a document beside its URI and ID.
+	rowBytes = 120
 )
 
 // The classes of subscriptions to watcher information: who sees itself alone, and
@@ -121,12 +125,26 @@ func (k *winfoPackage) Render(sub *notifier.Subscription, now time.Time) notifie
 	rows := k.shard.watchers(p)
 	sum := stateOf(rows)
 	told := p.winfo.since(sub.Told())
-	if doc.Partial = told != nil; doc.Partial {
+	if doc.Partial = told != nil && fitting(sub, told) == len(told); doc.Partial {
 		rows = told
 	}
 	p.winfo.mark(sum)
-	doc.Lists[0].Watchers = shown(rows[:min(len(rows), maxListed)], now)
+	doc.Lists[0].Watchers = shown(rows[:fitting(sub, rows)], now)
 	return notifier.FromWatchers(doc.Render(sum))
+}
+
+// fitting is how many of rows a NOTIFY can carry.
+func fitting(sub *notifier.Subscription, rows []Watcher) int {
+	room := maxDatagram
+	if f, _ := sub.Flow(); f.Transport.Reliable() {
+		room = maxStream
+	}
+	for i := range rows {
+		if room -= rowBytes + len(rows[i].AOR) + len(rows[i].ID); room < 0 {
+			return i
+		}
+	}
+	return len(rows)
 }
 
 // watchers lists a presentity's watchers, those first that ask for a decision.
@@ -236,13 +254,17 @@ func stateOf(rows []Watcher) uint64 {
 			h = (h ^ uint64(c)) * prime
 		}
 		h = (h ^ uint64(rows[i].Status)<<8 ^ uint64(rows[i].Event)) * prime
-		sum += h ^ h>>32
+		// Mixed well before they are added (SplitMix64's last step), so that what
+		// changes here and back there does not cancel out.
+		h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+		h = (h ^ h>>27) * 0x94d049bb133111eb
+		sum += h ^ h>>31
 	}
 	return max(sum, 1)
 }
 
 // happened takes what the notifier tells of subscriptions.
-func (s *Shard) happened(sub *notifier.Subscription, e watcherinfo.Event, now time.Time, out *shard.Batch) {
+func (s *Shard) happened(sub *notifier.Subscription, h notifier.Happening, now time.Time, out *shard.Batch) {
 	p := sub.Resource.Owner.(*presentity)
 	over := sub.State() == notifier.Terminated
 	if sub.Package == s.winfo {
@@ -253,7 +275,7 @@ func (s *Shard) happened(sub *notifier.Subscription, e watcherinfo.Event, now ti
 		return
 	}
 	s.countPending(p, sub, over)
-	verdict := sub.Grant.Verdict
+	verdict, e := sub.Grant.Verdict, h.Event
 	w := s.watcher(sub, verdict)
 	if w.Event = e; over {
 		w.Status = watcherinfo.Terminated
@@ -265,10 +287,10 @@ func (s *Shard) happened(sub *notifier.Subscription, e watcherinfo.Event, now ti
 		return
 	case sub.Fetch() || over && e == watcherinfo.Timeout && verdict == notifier.Refused:
 		return // nobody was told of it
-	case !over && e == watcherinfo.Subscribe && verdict != notifier.Refused:
+	case h.Began && verdict != notifier.Refused:
 		s.stopWaiting(p, w.AOR, watcherinfo.GiveUp, out)
 	}
-	s.note(p, change{w, !over && e == watcherinfo.Subscribe})
+	s.note(p, change{w, h.Began})
 }
 
 // watched enters a subscription to p's watchers, or takes it out.

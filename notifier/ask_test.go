@@ -14,7 +14,6 @@ import (
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
-	"github.com/tacit-presence/tacit/watcherinfo"
 )
 
 // fake is an event package whose document is text, in the format asked for.
@@ -81,14 +80,14 @@ type bench struct {
 	store map[string][]byte
 }
 
-func newBench(t *testing.T, observe func(*Subscription, watcherinfo.Event, time.Time, *shard.Batch)) *bench {
+func newBench(t *testing.T, observe func(*Subscription, Happening, time.Time, *shard.Batch)) *bench {
 	b := &bench{T: t, pkg: &fake{text: "hello"}, now: time.Unix(1_000_000_000, 0), store: map[string][]byte{}}
 	b.res = &Resource{Presentity: "sip:alice@example.com"}
 	b.table = b.newTable(observe)
 	return b
 }
 
-func (b *bench) newTable(observe func(*Subscription, watcherinfo.Event, time.Time, *shard.Batch)) *Table {
+func (b *bench) newTable(observe func(*Subscription, Happening, time.Time, *shard.Batch)) *Table {
 	return NewTable(Config{
 		Packages: []Package{b.pkg}, Addresses: nowhere{}, MinExpires: time.Second, MaxExpires: time.Hour, Secret: []byte("secret"),
 		Timers: sip.DefaultTimers, Counters: new(Counters), Waiting: new(Waiting), Observe: observe,
@@ -402,5 +401,88 @@ func TestRates(t *testing.T) {
 	}
 	if len(r.sent) > maxHistory {
 		t.Errorf("%d are remembered", len(r.sent))
+	}
+}
+
+// TestHappenings: who observes hears of each step of RFC 3857, 4.7.1 once.
+func TestHappenings(t *testing.T) {
+	t.Parallel()
+	var heard []string
+	b := newBench(t, func(s *Subscription, h Happening, _ time.Time, _ *shard.Batch) {
+		step := fmt.Sprintf("%s %s", h.Event, s.State())
+		if h.Began {
+			step += ", began"
+		}
+		heard = append(heard, step)
+	})
+	want := func(steps ...string) {
+		t.Helper()
+		if !slices.Equal(heard, steps) {
+			t.Errorf("heard %q, not %q", heard, steps)
+		}
+		heard = nil
+	}
+	decide := func(state, verdict State) {
+		for _, s := range slices.Clone(b.res.Subscribers()) {
+			b.table.Decided(s, Grant{State: state, Verdict: verdict, Class: int32(verdict)}, b.now, &b.out)
+		}
+		b.settle()
+	}
+	b.answer(only(t, b.subscribe("Expires: 600\n", ""), 200, 1), 200)
+	want("subscribe active, began")
+	decide(Active, Active)
+	decide(Active, Active)
+	want("approved active")
+	decide(Pending, Pending)
+	want("subscribe pending")
+	decide(Active, Pending)
+	want()
+	decide(Active, Refused)
+	want("rejected active")
+	b.subscribe("Expires: 600\n", "")
+	want() // a refresh is nothing new
+	b.subscribe("Expires: 0\n", "")
+	want("timeout terminated")
+	b.tag = ""
+	b.subscribe("Expires: 0\n", "")
+	want("timeout terminated") // a fetch ends, and never began
+	b.tag = ""
+	b.subscribe("Expires: 1\n", "")
+	b.tick(2 * time.Second)
+	want("subscribe active, began", "timeout terminated")
+	b.tag = ""
+	b.answer(only(t, b.subscribe("Expires: 600\n", ""), 200, 1), 481)
+	want("subscribe active, began", "timeout terminated")
+	for _, reason := range []string{"deactivated", "probation", "rejected", "giveup", "noresource"} {
+		b.tag = ""
+		b.subscribe("Expires: 600\n", "")
+		b.table.End(b.res.Subscribers()[0], reason, b.now, &b.out)
+		b.settle()
+		want("subscribe active, began", reason+" terminated")
+	}
+	decide(Refused, Refused)
+	b.tag = ""
+	m := only(t, b.subscribe("Expires: 600\n", ""), 200, 1)
+	decide(Refused, Refused)
+	want("subscribe active, began", "rejected terminated")
+	b.answer(m, 200)
+	if etag, _ := m.Get(sip.HeaderSIPETag); etag != "" {
+		b.tag = ""
+		b.subscribe("Expires: 600\n", "")
+		b.subscribe("Expires: 0\nSuppress-If-Match: "+etag+"\n", "")
+		want("subscribe active, began", "timeout terminated")
+	}
+
+	// An ID is not the tag, and lasts.
+	b.tag = ""
+	b.subscribe("Expires: 600\n", "")
+	tag, _ := ParseTag(b.tag)
+	id := b.table.ID(tag)
+	if len(id) != 2*idBytes || strings.Contains(b.tag, id[:8]) {
+		t.Errorf("the ID %s of %s", id, b.tag)
+	}
+	b.restart()
+	if again := b.table.ID(tag); again != id {
+		t.Errorf("%s is %s after a restart", id, again)
 	}
 }

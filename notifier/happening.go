@@ -9,11 +9,17 @@ import (
 	"github.com/tacit-presence/tacit/watcherinfo"
 )
 
+// Happening is a step of a subscription.
+type Happening struct {
+	Event watcherinfo.Event
+	Began bool // it is the first one
+}
+
 // happened notes what has brought s to where it is, and tells who observes.
 func (t *Table) happened(s *Subscription, e watcherinfo.Event, now time.Time, out *shard.Batch) {
 	s.event = e
 	if t.cfg.Observe != nil {
-		t.cfg.Observe(s, e, now, out)
+		t.cfg.Observe(s, Happening{Event: e}, now, out)
 	}
 }
 

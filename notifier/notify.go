@@ -33,13 +33,13 @@ func (t *Table) Decided(s *Subscription, g Grant, now time.Time, out *shard.Batc
 		t.end(s, "rejected", now, out)
 		return
 	}
-	t.judged(s, old.Verdict, now, out)
 	s.dirty = true
 	if g.State != s.state {
 		// RFC 6446, 5.2: a change of state is not held back.
 		s.state, s.force = g.State, true
 		t.put(s, out)
 	}
+	t.judged(s, old.Verdict, now, out)
 	if g.Narrowed {
 		// Nothing wider stays on its way. But where nothing is narrower for this
 		// watcher, a NOTIFY would only tell that a decision was taken.

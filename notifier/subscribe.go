@@ -89,7 +89,9 @@ func (t *Table) Subscribe(ev *shard.Event, res *Resource, now time.Time, out *sh
 	}
 	s.mark = markStep
 	t.put(s, out)
-	t.happened(s, watcherinfo.Subscribe, now, out)
+	if t.cfg.Observe != nil {
+		t.cfg.Observe(s, Happening{Event: watcherinfo.Subscribe, Began: true}, now, out)
+	}
 	s.dirty, s.force = true, true
 	t.flush(s, now.UnixNano(), out)
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
-	"github.com/tacit-presence/tacit/watcherinfo"
 )
 
 const (
@@ -45,7 +44,7 @@ type Config struct {
 	Waiting     *Waiting
 	// Observe, if not nil, is called when a subscription begins, when Verdict on it
 	// changes, and when it ends.
-	Observe func(s *Subscription, e watcherinfo.Event, now time.Time, out *shard.Batch)
+	Observe func(s *Subscription, h Happening, now time.Time, out *shard.Batch)
 }
 
 // Counters are shared by all shards.
