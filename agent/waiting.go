@@ -88,13 +88,11 @@ func (s *Shard) waitingKey(p *presentity, w *waiting) []byte {
 	return store.Key(KeyWaiting, byte(s.cfg.ID), string(p.Presentity), string(w.key[:]))
 }
 
-// waiter is a watcher that waits, or has just ceased to.
-func (s *Shard) waiter(w *waiting, status watcherinfo.Status, e watcherinfo.Event, p presence.Presentity) Watcher {
-	r := Watcher{
+// row is a watcher that waits, or has just ceased to.
+func (w *waiting) row(status watcherinfo.Status, e watcherinfo.Event) Watcher {
+	return Watcher{
 		AOR: w.who.AOR(), Private: w.who.Private(), Status: status, Event: e, Since: w.since, Expires: w.until, key: w.key, who: w.who,
 	}
-	r.ID = s.watcherID(p, &r)
-	return r
 }
 
 // wait keeps a watcher whose subscription has ended before there was a decision.
@@ -125,7 +123,7 @@ func (s *Shard) wait(p *presentity, row Watcher, fetch bool, now time.Time, out 
 	}
 	out.Records.Put(s.waitingKey(p, w), value)
 	s.arm(p)
-	s.note(p, change{s.waiter(w, watcherinfo.Waiting, watcherinfo.Timeout, p.Presentity), fetch})
+	s.note(p, change{w.row(watcherinfo.Waiting, watcherinfo.Timeout), fetch})
 }
 
 // stopWaiting ends all waiting of one watcher.
@@ -147,7 +145,7 @@ func (s *Shard) endWaiting(p *presentity, out *shard.Batch, ends func(*waiting) 
 		}
 		out.Records.Delete(s.waitingKey(p, w))
 		s.cfg.Undecided.remove(w.who.AOR())
-		s.note(p, change{s.waiter(w, watcherinfo.Terminated, e, p.Presentity), false})
+		s.note(p, change{w.row(watcherinfo.Terminated, e), false})
 		return true
 	})
 }

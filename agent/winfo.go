@@ -28,8 +28,8 @@ const (
 	// that ask for a decision stand first.
 	maxDatagram = 48 << 10
 	maxStream   = 192 << 10
-	// rowBytes is what a watcher takes in a document beside its URI and ID.
-	rowBytes = 120
+	// rowBytes is what a watcher takes in a document beside its URI.
+	rowBytes = 170
 )
 
 // The classes of subscriptions to watcher information: who sees itself alone, and
@@ -119,7 +119,7 @@ func (k *winfoPackage) Render(sub *notifier.Subscription, now time.Time) notifie
 	doc := watcherinfo.Document{Lists: []watcherinfo.List{list}}
 	if sub.Grant.Class != seesAll {
 		rows := k.shard.itself(p, sub.Watcher.AOR())
-		doc.Lists[0].Watchers = shown(rows, now)
+		doc.Lists[0].Watchers = shown(k.shard.named(p, rows), now)
 		return notifier.FromWatchers(doc.Render(stateOf(rows)))
 	}
 	rows := k.shard.watchers(p)
@@ -129,7 +129,7 @@ func (k *winfoPackage) Render(sub *notifier.Subscription, now time.Time) notifie
 		rows = told
 	}
 	p.winfo.mark(sum)
-	doc.Lists[0].Watchers = shown(rows[:fitting(sub, rows)], now)
+	doc.Lists[0].Watchers = shown(k.shard.named(p, rows[:fitting(sub, rows)]), now)
 	return notifier.FromWatchers(doc.Render(sum))
 }
 
@@ -140,18 +140,19 @@ func fitting(sub *notifier.Subscription, rows []Watcher) int {
 		room = maxStream
 	}
 	for i := range rows {
-		if room -= rowBytes + len(rows[i].AOR) + len(rows[i].ID); room < 0 {
+		if room -= rowBytes + len(rows[i].AOR); room < 0 {
 			return i
 		}
 	}
 	return len(rows)
 }
 
-// watchers lists a presentity's watchers, those first that ask for a decision.
+// watchers lists a presentity's watchers, those first that ask for a decision,
+// without their IDs, which cost.
 func (s *Shard) watchers(p *presentity) []Watcher {
 	var undecided, active []Watcher
 	for _, sub := range p.Subscribers() {
-		switch w := s.watcher(sub, sub.Grant.Verdict); {
+		switch w := watcher(sub, sub.Grant.Verdict); {
 		case !s.told(sub):
 		case w.Status == watcherinfo.Pending:
 			undecided = append(undecided, w)
@@ -160,7 +161,7 @@ func (s *Shard) watchers(p *presentity) []Watcher {
 		}
 	}
 	for _, w := range p.waiting {
-		undecided = append(undecided, s.waiter(w, watcherinfo.Waiting, watcherinfo.Timeout, p.Presentity))
+		undecided = append(undecided, w.row(watcherinfo.Waiting, watcherinfo.Timeout))
 	}
 	return append(undecided, active...)
 }
@@ -168,9 +169,21 @@ func (s *Shard) watchers(p *presentity) []Watcher {
 // Watchers lists a presentity's watchers for its operator.
 func (s *Shard) Watchers(id presence.Presentity) []Watcher {
 	if p := s.people[id]; p != nil {
-		return s.watchers(p)
+		return s.named(p, s.watchers(p))
 	}
 	return nil
+}
+
+// named gives rows their IDs. Those of a watcher who wants to be nameless begin
+// with what is its name to this presentity alone, so that it can be known again.
+func (s *Shard) named(p *presentity, rows []Watcher) []Watcher {
+	for i := range rows {
+		w := &rows[i]
+		if w.ID = s.table.ID(w.key); w.Private {
+			w.ID = s.table.WatcherID(p.Presentity, w.AOR) + "." + w.ID[:8]
+		}
+	}
+	return rows
 }
 
 // told reports whether the presentity is told of a subscription: not of one whose
@@ -180,7 +193,7 @@ func (s *Shard) told(sub *notifier.Subscription) bool {
 }
 
 // watcher is a subscription as somebody to whom it is in that state may see it.
-func (s *Shard) watcher(sub *notifier.Subscription, state notifier.State) Watcher {
+func watcher(sub *notifier.Subscription, state notifier.State) Watcher {
 	w := Watcher{
 		AOR: sub.Watcher.AOR(), Private: sub.Watcher.Private(), Event: sub.Event(), Since: sub.Since(), Expires: sub.Expires(),
 		Status: watcherinfo.Terminated, key: sub.Tag, who: sub.Watcher,
@@ -191,19 +204,7 @@ func (s *Shard) watcher(sub *notifier.Subscription, state notifier.State) Watche
 	case notifier.Pending:
 		w.Status = watcherinfo.Pending
 	}
-	w.ID = s.watcherID(sub.Resource.Presentity, &w)
 	return w
-}
-
-// watcherID is what tells subscriptions apart. Those of a watcher who wants to be
-// nameless begin with what is its name to this presentity alone, so that it can
-// be known again.
-func (s *Shard) watcherID(p presence.Presentity, w *Watcher) string {
-	id := s.table.ID(w.key)
-	if w.Private {
-		return s.table.WatcherID(p, w.AOR) + "." + id[:8]
-	}
-	return id
 }
 
 // itself lists one watcher's own subscriptions, and tells it no more than their
@@ -212,7 +213,7 @@ func (s *Shard) watcherID(p presence.Presentity, w *Watcher) string {
 func (s *Shard) itself(p *presentity, a presence.AOR) (rows []Watcher) {
 	for _, sub := range p.Subscribers() {
 		if s.told(sub) && sub.Watcher.AOR() == a {
-			w := s.watcher(sub, sub.State())
+			w := watcher(sub, sub.State())
 			if s.conceals(p) {
 				w.Event = watcherinfo.Subscribe
 			}
@@ -276,7 +277,7 @@ func (s *Shard) happened(sub *notifier.Subscription, h notifier.Happening, now t
 	}
 	s.countPending(p, sub, over)
 	verdict, e := sub.Grant.Verdict, h.Event
-	w := s.watcher(sub, verdict)
+	w := watcher(sub, verdict)
 	if w.Event = e; over {
 		w.Status = watcherinfo.Terminated
 	}

@@ -36,12 +36,12 @@ type Grant struct {
 	// decision is hidden from the watcher. A package that leaves it out, Refused,
 	// has subscriptions that no presentity is told of.
 	Verdict State
-	// Class names what the watcher may see: subscriptions to one resource with
-	// equal Class get the same body. Its meaning is the event package's.
-	Class int32
 	// Narrowed says that the watcher may see less than before: the next NOTIFY
 	// does not wait for the rate floor.
 	Narrowed bool
+	// Class names what the watcher may see: subscriptions to one resource with
+	// equal Class get the same body. Its meaning is the event package's.
+	Class int32
 }
 
 // Body is what a NOTIFY may carry. It has no public constructor but From...,
@@ -51,7 +51,7 @@ type Body struct {
 	text        string
 	// versionAt is where in the text each watcher's own version number stands, 0:
 	// nowhere. It counts the documents sent to it, from firstVersion on.
-	versionAt    int
+	versionAt    int32
 	firstVersion uint32
 	// sum is the hash of the state that the watcher has when it has the body: that
 	// of a body that tells a difference is the whole state's.
@@ -64,7 +64,7 @@ func FromView(f view.Final) Body {
 		return Body{}
 	}
 	const first = 1 // RFC 5263, 4.4
-	return Body{contentType: f.ContentType(), text: f.Body(), versionAt: f.VersionAt(), firstVersion: first, sum: f.Sum()}
+	return Body{contentType: f.ContentType(), text: f.Body(), versionAt: int32(f.VersionAt()), firstVersion: first, sum: f.Sum()}
 }
 
 // FromWatchers makes the body of a NOTIFY of watcher information.
@@ -73,7 +73,7 @@ func FromWatchers(f watcherinfo.Final) Body {
 		return Body{}
 	}
 	// RFC 3858, 3: versions begin at 0.
-	return Body{contentType: watcherinfo.ContentType, text: f.Body(), versionAt: f.VersionAt(), sum: f.Sum()}
+	return Body{contentType: watcherinfo.ContentType, text: f.Body(), versionAt: int32(f.VersionAt()), sum: f.Sum()}
 }
 
 // Package is one event package (RFC 6665, 7.2).

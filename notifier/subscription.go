@@ -78,55 +78,57 @@ func ParseBranch[S ~string | ~[]byte](s S) (t Tag, cseq uint32, ok bool) {
 // kept once, ready-made.
 type Subscription struct {
 	Tag      Tag
+	Grant    Grant
 	Resource *Resource
 	Watcher  presence.Principal
 	Entity   string // the URI the watcher asked for, without parameters
 	Package  Package
-	Grant    Grant
 	EventID  string
 
-	state     State // what the watcher has been told, or will be with the NOTIFY that is due
-	reason    string
-	target    string // Request-URI of our requests
-	fixed     string // Route, From, To, Call-ID and Event lines, each with CRLF
-	flow      sip.Flow
-	peer      uint64 // hash of Call-ID and remote tag
-	instance  uint64 // hash of the Contact's +sip.instance; zero: it has none
-	expires   int64
-	request   uint64 // fingerprint of the request that made or last changed it
+	reason   string
+	target   string // Request-URI of our requests
+	fixed    string // Route, From, To, Call-ID and Event lines, each with CRLF
+	flow     sip.Flow
+	peer     uint64 // hash of Call-ID and remote tag
+	instance uint64 // hash of the Contact's +sip.instance; zero: it has none
+	since    int64  // as Since
+	expires  int64
+	request  uint64 // fingerprint of the request that made or last changed it
+
+	tx         sip.ClientTx
+	sentBody   Body   // of the NOTIFY that is out, to build it again
+	told       uint64 // as Told
+	extra      *extra // of few
+	quiet      int64  // no NOTIFY before (Retry-After)
+	lastNotify int64
+	lastSum    uint64
+	forget     int64 // terminated: when the record and the tag may go
+
 	remoteSeq uint32
 	cseq      uint32 // of the last NOTIFY
 	mark      uint32 // no CSeq at or above this was used before it was stored
+	version   uint32 // how many documents with a version have been sent
+	sentLeft  uint32 // expires of the NOTIFY that is out
 
-	tx         sip.ClientTx
-	pending    bool  // a NOTIFY is out and unanswered
-	sentState  State // its Subscription-State, to build it again
-	sentLeft   uint32
-	sentBody   Body
-	sentMute   bool   // the body is left out (RFC 5839, 6.2), but not its entity-tag
-	version    uint32 // how many documents with a version have been sent
-	told       uint64 // as Told
-	format     uint8  // index in Package.Accepts
-	extra      *extra // of few
-	since      int64  // as Since
-	event      watcherinfo.Event
-	dirty      bool // there is something newer than the last NOTIFY
-	force      bool // send even if the body is as before, and now
-	hurry      bool // send now, if the body is not as before
-	over       bool // Terminated, and its last body is made
-	detached   bool // its connection is gone
-	guessed    bool // flow is a guess of FlowSeen's that no answer has confirmed
-	misguessed bool // such a guess was wrong once, and is not made again
-	strict     bool // the first route is a strict router: target is its URI
-	dial       bool // flow may be dialled
+	state      State             // what the watcher has been told, or will be with the NOTIFY that is due
+	sentState  State             // that of the NOTIFY that is out
+	lastState  State             // that of the last one
+	event      watcherinfo.Event // as Event
+	format     uint8             // index in Package.Accepts
+	pending    bool              // a NOTIFY is out and unanswered
+	sentMute   bool              // its body is left out (RFC 5839, 6.2), but not its entity-tag
+	dirty      bool              // there is something newer than the last NOTIFY
+	force      bool              // send even if the body is as before, and now
+	hurry      bool              // send now, if the body is not as before
+	over       bool              // Terminated, and its last body is made
+	detached   bool              // its connection is gone
+	guessed    bool              // flow is a guess of FlowSeen's that no answer has confirmed
+	misguessed bool              // such a guess was wrong once, and is not made again
+	strict     bool              // the first route is a strict router: target is its URI
+	dial       bool              // flow may be dialled
 	switchTCP  bool
-	fetch      bool  // never stored
-	restored   bool  // made before the last restart
-	quiet      int64 // no NOTIFY before (Retry-After)
-	lastNotify int64
-	lastSum    uint64
-	lastState  State
-	forget     int64 // terminated: when the record and the tag may go
+	fetch      bool // never stored
+	restored   bool // made before the last restart
 
 	index int // in Resource.subs
 	timer timerSlot
