@@ -108,7 +108,7 @@ func (k *winfoPackage) Decide(sub *notifier.Subscription, now time.Time) notifie
 	if d.Handling == policy.Block {
 		return notifier.Grant{}
 	}
-	return notifier.Grant{State: notifier.Active, Class: seesItself}
+	return notifier.Grant{State: notifier.Active, Class: seesItself, Narrowed: true}
 }
 
 // Render gives all watchers, or where it is known what the subscriber has been

@@ -253,6 +253,9 @@ func (t *Table) silent(ev *shard.Event, s *Subscription, a ask, now time.Time, o
 		t.arm(s)
 		return
 	}
+	if has := s.extra.suppress.sum; has != 0 && has != s.lastSum {
+		s.lastSum, s.told = has, 0 // it has it from elsewhere
+	}
 	s.dirty, s.force, s.hurry = false, false, false
 	if s.mark <= s.cseq+markStep/2 {
 		s.mark = s.cseq + markStep

@@ -486,3 +486,24 @@ func TestHappenings(t *testing.T) {
 		t.Errorf("%s is %s after a restart", id, again)
 	}
 }
+
+// RFC 5839, 4: a tag is of a state, in whatever dialog it was told. What this
+// dialog was told before does not hide what comes after.
+func TestTagFromElsewhere(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.answer(only(t, b.subscribe("Expires: 600\n", ""), 200, 1), 200)
+	first := b.tag
+	b.pkg.text, b.tag = "other", ""
+	m := only(t, b.subscribe("Expires: 600\n", ""), 200, 1)
+	b.answer(m, 200)
+	etag, _ := m.Get(sip.HeaderSIPETag)
+	b.tag = first
+	only(t, b.subscribe("Expires: 600\nSuppress-If-Match: "+etag+"\n", ""), 204, 0)
+	if sent := b.change("hello"); len(sent) != 2 || sent[0].Body != "hello" || sent[1].Body != "hello" {
+		t.Errorf("%d are told", len(sent))
+	}
+	if b.pkg.told[len(b.pkg.told)-2] != 0 && b.pkg.told[len(b.pkg.told)-1] != 0 {
+		t.Error("what was told elsewhere counts as told here")
+	}
+}

@@ -175,8 +175,11 @@ func (t *Table) notify(s *Subscription, now int64, out *shard.Batch) {
 		return
 	}
 	s.dirty, s.force, s.hurry, s.sentMute = false, false, false, mute
-	if !mute && body.text != "" && s.extra != nil {
-		s.extra.suppress.sum = 0 // not true any more
+	if !mute && body.text != "" && s.extra != nil && s.extra.suppress.sum != 0 {
+		s.extra.suppress.sum = 0 // not true any more, nor after a restart
+		if !s.fetch && s.state != Terminated {
+			t.put(s, out)
+		}
 	}
 	s.cseq++
 	if s.cseq >= s.mark && !s.fetch && s.state != Terminated {

@@ -12,6 +12,8 @@ const (
 	// fastest is the most often that a watcher can have a NOTIFY though nothing
 	// changes: more would be load for nothing (RFC 6446, 6.3 and 7.3).
 	fastest = 100 * time.Millisecond
+	// longest stands for any longer time: several of it fit in 64 bits.
+	longest = time.Duration(1 << 58)
 	// fastestRate is the largest that the grammar can tell (RFC 6446, 9.2).
 	fastestRate = 99
 	// adaptivePeriod is the period of RFC 6446, 7.4 as a multiple of the adaptive
@@ -117,7 +119,7 @@ func (t *Table) setRates(s *Subscription, want [len(rateNames)]float64, any bool
 }
 
 func reciprocal(v float64) time.Duration {
-	return time.Duration(min(float64(time.Second)/v, float64(1<<62)))
+	return time.Duration(min(float64(time.Second)/v, float64(longest)))
 }
 
 // formatRate writes a rate as its grammar wants it.
@@ -145,7 +147,7 @@ func (r *rates) silence(now int64) time.Duration {
 		return r.most
 	}
 	period := adaptivePeriod / r.adaptive // seconds
-	from := now - int64(min(period*float64(time.Second), float64(1<<62)))
+	from := now - int64(min(period*float64(time.Second), float64(adaptivePeriod*longest)))
 	count := 0
 	for _, at := range r.sent {
 		if at > from {
@@ -153,7 +155,7 @@ func (r *rates) silence(now int64) time.Duration {
 		}
 	}
 	// RFC 6446, 7.4, equations 1 and 2.
-	timeout := time.Duration(min(float64(count)/(r.adaptive*r.adaptive*period)*float64(time.Second), float64(1<<62)))
+	timeout := time.Duration(min(float64(count)/(r.adaptive*r.adaptive*period)*float64(time.Second), float64(longest)))
 	timeout = max(timeout, r.least, fastest)
 	if r.most > 0 {
 		timeout = min(timeout, r.most)
