@@ -7,215 +7,327 @@ import (
 	"github.com/tacit-presence/tacit/xmltree"
 )
 
-// geoprivSpace is that of location objects (RFC 4119, 2.2.1).
-const geoprivSpace = "urn:ietf:params:xml:ns:pidf:geopriv10"
-
-// mark says what becomes of an element.
-type mark uint8
+// state says what becomes of a node.
+type state uint8
 
 const (
-	dropped  mark = iota
-	skeleton      // only since something in it is selected
-	attrOnly      // its attributes are selected, and what text it has
-	whole         // with all that is in it
+	taken   state = 1 << iota // it is told, its text too if it has nothing but text
+	whole                     // with all that is in it
+	attrs                     // with all its attributes
+	barred                    // it is not told, whatever else would need it
+	partial                   // something in it is not told
 )
 
 // selection is what is selected of a document.
 type selection struct {
-	doc   *xmltree.Doc
-	marks []mark
-	gone  map[xmltree.Node]bool           // excluded elements
-	attrs map[xmltree.Node][]xmltree.Name // excluded attributes
+	evaluation
+	states []state
+	gone   []uint8 // which <exclude> took it away, from 1; 0: none
+	picked map[xmltree.Node][]attribute
 }
 
-// apply makes what <include> and <exclude> leave of a document (RFC 4661, 3.5):
+// attribute is one that an expression has selected.
+type attribute struct {
+	name xmltree.Name
+	gone bool // by an <exclude>
+}
+
+// run selects what <include> and <exclude> leave of a document (RFC 4661, 3.5):
 // the included elements with all in them and with their ancestors, without the
-// excluded ones; and what else a valid document needs.
-func (w *what) apply(a pidf.Assembly) (pidf.Assembly, error) {
-	tree, err := a.Tree()
-	if err != nil {
-		return a, err
-	}
-	s := &selection{doc: tree.Doc, marks: make([]mark, tree.Doc.Len()), gone: map[xmltree.Node]bool{}, attrs: map[xmltree.Node][]xmltree.Name{}}
+// excluded ones; and what else a valid document needs. It is false if that would
+// take too long.
+func (w *what) run(e evaluation) (*selection, bool) {
+	s := &selection{evaluation: e, states: make([]state, e.doc.Len()), gone: make([]uint8, e.doc.Len())}
 	if len(w.include) == 0 {
-		s.include(tree.Doc.Root())
+		s.include(e.doc.Root())
 	}
 	for i := range w.include {
-		s.clause(&w.include[i], true)
+		s.add(&w.include[i])
 	}
+	s.expand()
 	for i := range w.exclude {
-		s.clause(&w.exclude[i], false)
+		s.remove(&w.exclude[i], uint8(i+1))
 	}
 	if w.location != nil {
 		w.location.apply(s)
 	}
+	if s.over() {
+		return nil, false
+	}
+	s.complete()
+	return s, true
+}
+
+// apply filters a presence document.
+func (w *what) apply(a pidf.Assembly, entity string) (pidf.Assembly, bool) {
+	tree, err := a.Tree()
+	if err != nil || tree.Doc == nil {
+		return pidf.Assembly{}, false
+	}
+	left := maxVisits
+	s, ok := w.run(evaluation{tree.Doc, entity, &left})
+	if !ok {
+		return pidf.Assembly{}, false
+	}
 	parts := a.Parts()
 	kept := make([]pidf.Component, 0, len(parts))
 	for i, n := range tree.Nodes {
-		if s.marks[n] == dropped || s.gone[n] {
-			continue
+		switch {
+		case !s.told(n):
+		case s.states[n]&(whole|partial) == whole:
+			kept = append(kept, parts[i])
+		default:
+			kept = append(kept, pidf.Component{Of: parts[i].Of, Text: s.write(n)})
 		}
-		s.complete(n)
-		kept = append(kept, pidf.Component{Of: parts[i].Of, Text: s.text(n)})
 	}
-	return a.With(kept), nil
+	return a.With(kept), true
 }
 
-// clause applies an <include> or an <exclude>.
-func (s *selection) clause(k *clause, including bool) {
-	element, attr := s.exclude, s.excludeAttr
-	if including {
-		element, attr = s.include, s.includeAttr
-	}
+// add applies an <include>.
+func (s *selection) add(k *clause) {
 	if k.path == nil {
-		for n := s.doc.Root() + 1; n < xmltree.Node(s.doc.Len()); n++ {
-			switch {
-			case s.doc.Kind(n) != xmltree.KindElement || s.doc.Space(n) != k.space:
-			case including:
+		for n := s.doc.Root(); n < xmltree.Node(len(s.states)) && s.spend(1); n++ {
+			if s.doc.Kind(n) == xmltree.KindElement && s.doc.Space(n) == k.space {
 				// It alone: what is in it may be of another namespace.
-				s.raise(n, attrOnly)
+				s.states[n] |= taken | attrs
 				s.ancestors(n)
-			default:
-				s.exclude(n)
 			}
 		}
 		return
 	}
-	k.path.elements(s.doc, func(n xmltree.Node) {
+	for _, n := range s.elements(k.path) {
 		if k.path.attr == nil {
-			element(n)
+			s.include(n)
 		} else if _, ok := s.doc.Find(n, k.path.attr.Space, k.path.attr.Local); ok {
-			attr(n, *k.path.attr)
+			s.pick(n, attribute{name: *k.path.attr})
+			s.states[n] |= taken
+			s.ancestors(n)
 		}
-	})
+	}
 }
 
-func (s *selection) raise(n xmltree.Node, m mark) { s.marks[n] = max(s.marks[n], m) }
-
-// include selects an element with all that is in it.
-func (s *selection) include(n xmltree.Node) {
-	for c := n; c < s.doc.After(n); c++ {
-		s.raise(c, whole)
+func (s *selection) pick(n xmltree.Node, a attribute) {
+	if s.picked == nil {
+		s.picked = map[xmltree.Node][]attribute{}
 	}
+	s.picked[n] = append(s.picked[n], a)
+}
+
+// include selects an element with all that is in it: what is below is marked
+// once all includes are known.
+func (s *selection) include(n xmltree.Node) {
+	s.states[n] |= taken | whole | attrs
 	s.ancestors(n)
 }
 
 func (s *selection) ancestors(n xmltree.Node) {
-	for p := s.doc.Parent(n); p > xmltree.Document; p = s.doc.Parent(p) {
-		s.raise(p, skeleton)
+	for p := s.doc.Parent(n); p > xmltree.Document && s.states[p]&taken == 0 && s.spend(1); p = s.doc.Parent(p) {
+		s.states[p] |= taken
 	}
 }
 
-func (s *selection) includeAttr(n xmltree.Node, _ xmltree.Name) {
-	s.raise(n, attrOnly)
-	s.ancestors(n)
+// expand marks all that is in elements that are told whole.
+func (s *selection) expand() {
+	for n := s.doc.Root(); n < xmltree.Node(len(s.states)); n++ {
+		p := s.doc.Parent(n)
+		if p > xmltree.Document && s.states[p]&whole != 0 || s.states[n]&taken != 0 && s.doc.Kind(n) == xmltree.KindElement && indivisible(s.doc, n) {
+			s.states[n] |= taken | whole | attrs
+		}
+	}
 }
 
-// exclude drops an element with all that is in it, unless the document would not
-// be valid without it (RFC 4661, 3.5.2).
-func (s *selection) exclude(n xmltree.Node) {
-	if n != s.doc.Root() && !s.mandatory(n) {
-		s.gone[n] = true
+// remove applies an <exclude>. What a valid document needs stays, or comes back
+// with complete.
+func (s *selection) remove(k *clause, number uint8) {
+	if k.path != nil && k.path.attr == nil {
+		for _, n := range s.elements(k.path) {
+			s.exclude(n, number)
+		}
+		return
 	}
+	if k.path != nil {
+		for _, n := range s.elements(k.path) {
+			s.excludeAttr(n, *k.path.attr)
+		}
+		return
+	}
+	for n := s.doc.Root() + 1; n < xmltree.Node(len(s.states)) && s.spend(1); n++ {
+		if s.doc.Kind(n) != xmltree.KindElement {
+			continue
+		}
+		if s.doc.Space(n) == k.space {
+			s.exclude(n, number)
+			continue
+		}
+		for i := range s.doc.NumAttrs(n) {
+			if a := s.doc.AttrAt(n, i); !a.Declares() && a.Space() == k.space {
+				s.excludeAttr(n, xmltree.Name{Space: k.space, Local: a.Local()})
+			}
+		}
+	}
+}
+
+func (s *selection) exclude(n xmltree.Node, number uint8) {
+	p := s.doc.Parent(n)
+	if n == s.doc.Root() || s.gone[n] != 0 || needsChild(s.doc, p, n) || s.divided(p) {
+		return
+	}
+	s.gone[n] = number
+}
+
+// divided reports whether n or what it stands in is indivisible.
+func (s *selection) divided(n xmltree.Node) bool {
+	for ; n > s.doc.Root() && s.spend(1); n = s.doc.Parent(n) {
+		if indivisible(s.doc, n) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *selection) excludeAttr(n xmltree.Node, name xmltree.Name) {
-	if name.Space == "" && (name.Local == "id" || name.Local == "entity") {
-		return
+	if _, ok := s.doc.Find(n, name.Space, name.Local); ok && !needsAttr(s.doc, n, name) && !s.divided(n) {
+		s.pick(n, attribute{name: name, gone: true})
 	}
-	s.attrs[n] = append(s.attrs[n], name)
 }
 
-// mandatory reports whether its parent is not valid without an element.
-func (s *selection) mandatory(n xmltree.Node) bool {
-	d, p := s.doc, s.doc.Parent(n)
-	switch {
-	case p <= xmltree.Document:
-		return true
-	case d.Is(p, pidf.Space, "tuple"):
-		return d.Is(n, pidf.Space, "status")
-	case d.Is(p, pidf.Space, "status"):
-		// RFC 3863, 4.1.3: a status is not empty; a location may be missing.
-		return d.Is(n, pidf.Space, "basic") && d.NextElement(d.FirstElement(p)) == xmltree.None
-	case d.Is(p, pidf.DataModelSpace, "device"):
-		return d.Is(n, pidf.DataModelSpace, "deviceID")
-	case d.Is(p, geoprivSpace, "geopriv"):
-		return d.Is(n, geoprivSpace, "location-info") || d.Is(n, geoprivSpace, "usage-rules")
-	}
-	// What other elements need, the element they stand in may do without them.
-	return d.Space(p) != pidf.Space && d.Space(p) != pidf.DataModelSpace && d.NextElement(d.FirstElement(p)) == xmltree.None
-}
-
-// complete selects what a part that is selected in part needs to be valid.
-func (s *selection) complete(n xmltree.Node) {
-	for c := n; c < s.doc.After(n); c++ {
-		if s.doc.Kind(c) != xmltree.KindElement || s.marks[c] == dropped || s.gone[c] {
+// complete adds to what is told in part what it needs to be valid (RFC 4660,
+// 5.3.1), from the root down, and then finds what is not told whole.
+func (s *selection) complete() {
+	for n := s.doc.Root(); n < xmltree.Node(len(s.states)); n++ {
+		if s.doc.Kind(n) != xmltree.KindElement {
 			continue
 		}
-		for k := s.doc.FirstElement(c); k != xmltree.None; k = s.doc.NextElement(k) {
-			if s.marks[k] == dropped && s.mandatory(k) && (s.doc.Space(c) == pidf.Space || s.doc.Space(c) == pidf.DataModelSpace || s.doc.Space(c) == geoprivSpace) {
-				s.include(k)
-			}
+		if !s.told(n) {
+			n = s.doc.After(n) - 1
+			continue
 		}
-		if s.doc.Is(c, pidf.Space, "status") && !s.anyChild(c) {
-			if k := s.doc.FirstElement(c); k != xmltree.None && s.doc.Is(k, pidf.Space, "basic") {
-				delete(s.gone, k)
-				s.include(k)
+		one := needsOne(s.doc, n)
+		for c := s.doc.FirstElement(n); c != xmltree.None; c = s.doc.NextElement(c) {
+			if !s.told(c) && needsChild(s.doc, n, c) {
+				s.restore(c)
 			}
+			one = one && !(s.told(c) && counts(s.doc, c))
+		}
+		if one {
+			s.restoreOne(n)
+		}
+	}
+	for n := xmltree.Node(len(s.states)) - 1; n > s.doc.Root(); n-- {
+		if (s.doc.Kind(n) == xmltree.KindElement && !s.told(n)) || s.states[n]&(whole|partial) != whole && s.states[n]&taken != 0 {
+			s.states[s.doc.Parent(n)] |= partial
+		}
+	}
+	for n := range s.picked {
+		for ; n > xmltree.Document && s.states[n]&partial == 0; n = s.doc.Parent(n) {
+			s.states[n] |= partial
 		}
 	}
 }
 
-func (s *selection) anyChild(n xmltree.Node) bool {
-	for k := s.doc.FirstElement(n); k != xmltree.None; k = s.doc.NextElement(k) {
-		if s.marks[k] != dropped && !s.gone[k] {
-			return true
+// restoreOne gives an element back a child of those that it needs one of: those
+// that the last <exclude> of such took away (RFC 4661, 3.5.2: that step is
+// reversed), else the first.
+func (s *selection) restoreOne(n xmltree.Node) {
+	last, first := uint8(0), xmltree.None
+	for c := s.doc.FirstElement(n); c != xmltree.None; c = s.doc.NextElement(c) {
+		if s.states[c]&barred != 0 || !counts(s.doc, c) {
+			continue
+		}
+		if first == xmltree.None {
+			first = c
+		}
+		if s.states[c]&taken != 0 {
+			last = max(last, s.gone[c])
 		}
 	}
-	return false
+	if last == 0 {
+		if first != xmltree.None {
+			s.restore(first)
+		}
+		return
+	}
+	for c := s.doc.FirstElement(n); c != xmltree.None; c = s.doc.NextElement(c) {
+		if s.gone[c] == last && s.states[c]&taken != 0 {
+			s.gone[c] = 0
+		}
+	}
 }
 
-// text writes what is selected of a part: the source without what is not. Text
-// between elements of an element that is there in part is dropped, and so are
+// restore selects an element that is needed, whole where it was not selected.
+func (s *selection) restore(n xmltree.Node) {
+	if s.states[n]&barred != 0 {
+		return
+	}
+	s.gone[n] = 0
+	if s.states[n]&taken == 0 {
+		for c := n; c < s.doc.After(n); c++ {
+			s.states[c] |= taken | whole | attrs
+		}
+	}
+}
+
+// told reports whether an element is told, provided that its parent is.
+func (s *selection) told(n xmltree.Node) bool {
+	return s.states[n]&(taken|barred) == taken && s.gone[n] == 0
+}
+
+// write writes what is told of an element: the source without the rest. Text
+// between the elements of one that is told in part is dropped, and so are
 // comments.
-func (s *selection) text(n xmltree.Node) string {
+func (s *selection) write(n xmltree.Node) string {
 	var edits []xmltree.Edit
-	s.edits(n, &edits)
+	end := s.doc.After(n)
+	for c := n; c < end; {
+		switch {
+		case s.doc.Kind(c) == xmltree.KindElement && (c == n || s.told(c)):
+			if s.states[c]&(whole|partial) == whole {
+				c = s.doc.After(c)
+				continue
+			}
+			edits = s.attributes(edits, c)
+		case s.doc.Kind(c) != xmltree.KindElement && s.doc.FirstElement(s.doc.Parent(c)) == xmltree.None:
+			// All that its element has.
+		default:
+			edits = append(edits, xmltree.Edit{Span: s.doc.Span(c)})
+			c = s.doc.After(c)
+			continue
+		}
+		c++
+	}
 	return xmltree.Splice(s.doc.Source(), s.doc.Span(n), edits)
 }
 
-func (s *selection) edits(n xmltree.Node, edits *[]xmltree.Edit) {
-	for _, name := range s.attrs[n] {
-		if a, ok := s.doc.Find(n, name.Space, name.Local); ok {
-			span := a.Span()
-			for span.Start > 0 && strings.IndexByte(" \t\r\n", s.doc.Source()[span.Start-1]) >= 0 {
-				span.Start--
-			}
-			*edits = append(*edits, xmltree.Edit{Span: span})
-		}
-	}
-	partial := s.marks[n] != whole || s.holdsGone(n)
-	simple := s.doc.FirstElement(n) == xmltree.None
-	for c := s.doc.FirstChild(n); c != xmltree.None; c = s.doc.Next(c) {
-		if s.doc.Kind(c) != xmltree.KindElement {
-			if partial && !simple {
-				*edits = append(*edits, xmltree.Edit{Span: s.doc.Span(c)})
-			}
+// attributes cuts those out that are not told.
+func (s *selection) attributes(edits []xmltree.Edit, n xmltree.Node) []xmltree.Edit {
+	for i := range s.doc.NumAttrs(n) {
+		a := s.doc.AttrAt(n, i)
+		if a.Declares() || s.keeps(n, xmltree.Name{Space: a.Space(), Local: a.Local()}) {
 			continue
 		}
-		if s.marks[c] == dropped || s.gone[c] {
-			*edits = append(*edits, xmltree.Edit{Span: s.doc.Span(c)})
-			continue
+		span := a.Span()
+		for strings.IndexByte(blanks, s.doc.Source()[span.Start-1]) >= 0 {
+			span.Start--
 		}
-		s.edits(c, edits)
+		edits = append(edits, xmltree.Edit{Span: span})
 	}
+	return edits
 }
 
-func (s *selection) holdsGone(n xmltree.Node) bool {
-	for k := s.doc.FirstElement(n); k != xmltree.None; k = s.doc.NextElement(k) {
-		if s.gone[k] || s.marks[k] == dropped {
-			return true
+func (s *selection) keeps(n xmltree.Node, name xmltree.Name) bool {
+	if needsAttr(s.doc, n, name) {
+		return true
+	}
+	keep := s.states[n]&whole != 0 || !known(s.doc.Space(n)) ||
+		s.states[n]&attrs != 0 && name.Space == "" ||
+		name.Space == xmltree.XMLSpace || name.Space == pidf.Space // a language, mustUnderstand
+	for _, a := range s.picked[n] {
+		if a.name == name {
+			if a.gone {
+				return false
+			}
+			keep = true
 		}
 	}
-	return false
+	return keep
 }

@@ -8,7 +8,12 @@ import (
 
 	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/policy"
+	"github.com/tacit-presence/tacit/xmltree"
 )
+
+// maxText is the largest document that Text reads: watcher information of some
+// thousand watchers.
+const maxText = 1 << 20
 
 // Filter is what a watcher asked to be told of one resource. It is comparable:
 // watchers with equal permissions and equal filters see the same. The zero value
@@ -32,6 +37,8 @@ type Filtered struct {
 // Apply filters what a watcher may see. What is told of a presentity that
 // publishes nothing, or that the watcher may know nothing of, is filtered as the
 // document that it will be told: nobody can tell the three apart by a filter.
+//
+// Where a filter takes too long nothing is told (RFC 4660, 5.3.1).
 func Apply(c policy.Candidate, f Filter) Filtered {
 	if c.None() {
 		return Filtered{}
@@ -43,11 +50,47 @@ func Apply(c policy.Candidate, f Filter) Filtered {
 	if doc.Empty() {
 		doc = pidf.Unavailable(f.entity)
 	}
-	left, err := f.one.what.apply(doc)
-	if err != nil || left.Empty() {
+	left, ok := f.one.what.apply(doc, f.entity)
+	if !ok || left.Empty() {
 		return Filtered{told: true, void: true}
 	}
 	return Filtered{told: true, doc: left}
+}
+
+// Text applies a filter to a document of another package than presence, such as
+// watcher information (RFC 4660, 7.2). The root stays, and so does what such
+// documents need to be valid; ok is false where nothing is left in it, or where
+// the document cannot be read or takes too long: then nothing may be told of it.
+// It is for one event package as Apply is for presence: whether the watcher may
+// see the document must have been decided before.
+func (f Filter) Text(document string) (left string, ok bool) {
+	if f.one == nil || f.one.what == nil {
+		return document, true
+	}
+	e, ok := evaluate(document)
+	if !ok {
+		return "", false
+	}
+	s, ok := f.one.what.run(e)
+	if !ok {
+		return "", false
+	}
+	root := e.doc.Root()
+	s.states[root] |= taken
+	for c := e.doc.FirstElement(root); c != xmltree.None; c = e.doc.NextElement(c) {
+		if s.told(c) {
+			span := e.doc.Span(root)
+			return document[:span.Start] + s.write(root) + document[span.End:], true
+		}
+	}
+	return "", false
+}
+
+// evaluate reads a document to ask expressions of.
+func evaluate(document string) (evaluation, bool) {
+	doc, err := xmltree.Parse(document, xmltree.Limits{MaxBytes: maxText, MaxNodes: maxVisits})
+	left := maxVisits
+	return evaluation{doc: doc, left: &left}, err == nil
 }
 
 // None reports that the watcher must not be told any document.

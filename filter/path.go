@@ -1,8 +1,6 @@
 package filter
 
 import (
-	"math"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -14,8 +12,10 @@ const (
 	maxExpression = 1024 // bytes
 	maxSteps      = 16
 	maxTerms      = 16 // of one predicate
-	maxSelected   = 4096
 )
+
+// blanks is XML's white space.
+const blanks = " \t\r\n"
 
 // path is an expression of RFC 4661, 5: location steps, the last of which may be
 // an attribute.
@@ -40,6 +40,9 @@ type term struct {
 	attr   *xmltree.Name
 	op     string // "", "=", "!=", "<", ">", "<=", ">="
 	value  string
+	number float64 // value, where it is one
+	valid  bool    // value is a number
+	quoted bool    // compared as a text by = and !=
 }
 
 // parser reads expressions; prefixes are those of <ns-bindings>.
@@ -51,7 +54,7 @@ type parser struct {
 
 // parsePath reads a reference with at most one predicate a step.
 func parsePath(text string, prefixes map[string]string) (*path, error) {
-	text = strings.Trim(text, " \t\r\n")
+	text = strings.Trim(text, blanks)
 	if len(text) > maxExpression {
 		return nil, bad("an expression has more than %d bytes", maxExpression)
 	}
@@ -74,6 +77,9 @@ func parsePath(text string, prefixes map[string]string) (*path, error) {
 			}
 			if deep {
 				result.steps = append(result.steps, step{deep: true, any: true})
+			}
+			if len(result.steps) == 0 {
+				return nil, p.bad("the document itself has no attributes")
 			}
 			result.attr = &name
 			if p.space(); p.at != len(p.text) {
@@ -166,7 +172,8 @@ func (p *parser) term() (t term, err error) {
 		if end < 0 {
 			return t, p.bad("a value is not closed")
 		}
-		t.value = p.text[p.at+1 : p.at+1+end]
+		t.value, t.quoted = strings.Trim(p.text[p.at+1:p.at+1+end], blanks), true
+		t.number, t.valid = number(t.value)
 		p.at += end + 2
 		return t, nil
 	}
@@ -175,7 +182,7 @@ func (p *parser) term() (t term, err error) {
 		p.at++
 	}
 	t.value = p.text[start:p.at]
-	if _, ok := number(t.value); !ok {
+	if t.number, t.valid = number(t.value); !t.valid {
 		return t, p.bad("a value is a number, or in quotes")
 	}
 	return t, nil
@@ -203,26 +210,29 @@ func (p *parser) nameTest() (any bool, name xmltree.Name, err error) {
 	if p.space(); p.take("*") {
 		return true, name, nil
 	}
-	name, err = p.qname("")
+	name, err = p.qname()
 	return false, name, err
 }
 
 // attribute reads an attribute's name: without prefix it has no namespace.
-func (p *parser) attribute() (xmltree.Name, error) { return p.qname("") }
+func (p *parser) attribute() (xmltree.Name, error) { return p.qname() }
 
 // qname reads a qualified name. RFC 4661, 5: without prefix its namespace is
 // null, as in XPath 1.0; a prefix must be bound.
-func (p *parser) qname(space string) (xmltree.Name, error) {
+func (p *parser) qname() (xmltree.Name, error) {
 	local := p.ncname()
 	if local == "" {
 		return xmltree.Name{}, p.bad("a name is expected")
 	}
 	if !p.take(":") {
-		return xmltree.Name{Space: space, Local: local}, nil
+		return xmltree.Name{Local: local}, nil
 	}
 	bound, ok := p.prefixes[local]
 	if !ok {
 		return xmltree.Name{}, bad("the prefix %q is not in <ns-bindings>", local)
+	}
+	if bound == figure2Space {
+		bound = dynamicSpace
 	}
 	if local = p.ncname(); local == "" {
 		return xmltree.Name{}, p.bad("a name is expected")
@@ -243,7 +253,7 @@ func (p *parser) ncname() string {
 }
 
 func (p *parser) space() {
-	for p.at < len(p.text) && strings.IndexByte(" \t\r\n", p.text[p.at]) >= 0 {
+	for p.at < len(p.text) && strings.IndexByte(blanks, p.text[p.at]) >= 0 {
 		p.at++
 	}
 }
@@ -268,136 +278,4 @@ func (p *parser) word(s string) bool {
 
 func (p *parser) bad(what string) error {
 	return bad("%s at position %d of %q", what, p.at+1, p.text)
-}
-
-// elements calls fn for each element that the path's steps select, in document
-// order, each once.
-func (x *path) elements(doc *xmltree.Doc, fn func(xmltree.Node)) {
-	current := []xmltree.Node{xmltree.Document}
-	for i := range x.steps {
-		var next []xmltree.Node
-		seen := xmltree.Node(-1) // of nested deep steps no node is taken twice
-		for _, n := range current {
-			if x.steps[i].deep {
-				for c := max(n+1, seen+1); c < doc.After(n) && len(next) < maxSelected; c++ {
-					if x.steps[i].matches(doc, c) {
-						next = append(next, c)
-					}
-				}
-				seen = max(seen, doc.After(n)-1)
-				continue
-			}
-			for c := doc.FirstElement(n); c != xmltree.None && len(next) < maxSelected; c = doc.NextElement(c) {
-				if x.steps[i].matches(doc, c) {
-					next = append(next, c)
-				}
-			}
-		}
-		current = next
-	}
-	for _, n := range current {
-		fn(n)
-	}
-}
-
-func (s *step) matches(doc *xmltree.Doc, n xmltree.Node) bool {
-	if doc.Kind(n) != xmltree.KindElement || !s.any && !doc.Is(n, s.name.Space, s.name.Local) {
-		return false
-	}
-	if len(s.terms) == 0 {
-		return true
-	}
-	all := false // of the alternative before
-	for i := range s.terms {
-		t := &s.terms[i]
-		if t.or {
-			if all {
-				return true
-			}
-			all = t.holds(doc, n)
-			continue
-		}
-		all = all && t.holds(doc, n)
-	}
-	return all
-}
-
-// holds compares as XPath 1.0, 3.4 does: one node of those that the path names
-// is enough.
-func (t *term) holds(doc *xmltree.Doc, n xmltree.Node) bool {
-	if t.parent {
-		if n = doc.Parent(n); n == xmltree.Document || n == xmltree.None {
-			return false
-		}
-	}
-	return t.walk(doc, n, t.steps)
-}
-
-func (t *term) walk(doc *xmltree.Doc, n xmltree.Node, steps []step) bool {
-	if len(steps) > 0 {
-		for c := doc.FirstElement(n); c != xmltree.None; c = doc.NextElement(c) {
-			if steps[0].matches(doc, c) && t.walk(doc, c, steps[1:]) {
-				return true
-			}
-		}
-		return false
-	}
-	if t.attr != nil {
-		v, ok := doc.Attr(n, t.attr.Space, t.attr.Local)
-		return ok && t.compare(v)
-	}
-	return t.compare(text(doc, n))
-}
-
-func (t *term) compare(v string) bool {
-	v = strings.Trim(v, " \t\r\n")
-	switch t.op {
-	case "":
-		return true
-	case "=", "!=":
-		equal := v == t.value
-		if a, ok := number(t.value); ok && !equal {
-			if b, ok := number(v); ok {
-				equal = a == b
-			}
-		}
-		return equal == (t.op == "=")
-	}
-	a, ok := number(v)
-	b, ok2 := number(t.value)
-	if !ok || !ok2 {
-		return false
-	}
-	switch t.op {
-	case "<":
-		return a < b
-	case ">":
-		return a > b
-	case "<=":
-		return a <= b
-	}
-	return a >= b
-}
-
-// text is an element's string-value: all character data in it.
-func text(doc *xmltree.Doc, n xmltree.Node) string {
-	if doc.FirstElement(n) == xmltree.None {
-		return doc.Text(n)
-	}
-	var b strings.Builder
-	for c := n; c < doc.After(n); c++ {
-		if doc.Kind(c) == xmltree.KindElement {
-			b.WriteString(doc.Text(c))
-		}
-	}
-	return b.String()
-}
-
-// number reads a decimal; neither infinity nor what is none is one.
-func number(s string) (float64, bool) {
-	v, err := strconv.ParseFloat(s, 64)
-	if err != nil || math.IsInf(v, 0) || math.IsNaN(v) || strings.ContainsAny(s, "xXpP_") {
-		return 0, false
-	}
-	return v, true
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tacit-presence/tacit/schema"
 	"github.com/tacit-presence/tacit/sip"
 	"github.com/tacit-presence/tacit/xmltree"
 )
@@ -63,10 +64,23 @@ type what struct {
 	location         *locationType
 }
 
-// Read reads the body of a SUBSCRIBE and applies it to the filters of its dialog
-// before it; old is nil if there are none. Its errors wrap ErrFilter.
-func Read(body string, old *Set) (*Set, error) {
-	doc, err := xmltree.Parse(body, xmltree.Limits{MaxBytes: MaxBytes})
+// presencePackage is the event package that filters are for unless they say
+// otherwise.
+const presencePackage = "presence"
+
+// valid is RFC 4661's schema.
+var valid = schema.FilterSet()
+
+// Read reads the body of a SUBSCRIBE to presence and applies it to the filters of
+// its dialog before it; old is nil if there are none. Its errors wrap ErrFilter.
+func Read(body string, old *Set) (*Set, error) { return ReadFor(presencePackage, body, old) }
+
+// ReadFor is Read for a subscription to another event package, as
+// "presence.winfo".
+func ReadFor(event, body string, old *Set) (*Set, error) { return readSet(event, body, old, MaxBytes) }
+
+func readSet(event, body string, old *Set, limit int) (*Set, error) {
+	doc, err := xmltree.Parse(body, xmltree.Limits{MaxBytes: limit})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFilter, err)
 	}
@@ -74,7 +88,12 @@ func Read(body string, old *Set) (*Set, error) {
 	if !doc.Is(root, Space, "filter-set") {
 		return nil, bad("the root is <%s> of namespace %q, not <filter-set>", doc.Local(root), doc.Space(root))
 	}
-	if p, ok := doc.Attr(root, "", "package"); ok && p != "presence" {
+	// What the schema's rules beside it refuse is said below in more words; an empty
+	// <trigger> is no error (RFC 4660, 5.4).
+	if fault, ok := errors.AsType[*schema.Error](valid(doc)); ok && fault.Kind == schema.Schema {
+		return nil, bad("%s", fault.Phrase)
+	}
+	if p, ok := doc.Attr(root, "", "package"); ok && p != event {
 		return nil, bad("it is for the package %q", p)
 	}
 	prefixes := map[string]string{}
@@ -125,7 +144,7 @@ func readBindings(doc *xmltree.Doc, n xmltree.Node, prefixes map[string]string) 
 		if _, twice := prefixes[prefix]; twice || len(prefixes) >= maxBindings {
 			return bad("the prefix %q is there twice, or there are more than %d", prefix, maxBindings)
 		}
-		prefixes[prefix] = strings.Trim(urn, " \t\r\n")
+		prefixes[prefix] = strings.Trim(urn, blanks)
 	}
 	return nil
 }
@@ -136,7 +155,7 @@ func boolean(doc *xmltree.Doc, n xmltree.Node, name string, absent bool) (bool, 
 	if !ok {
 		return absent, nil
 	}
-	switch strings.Trim(v, " \t\r\n") {
+	switch strings.Trim(v, blanks) {
 	case "true", "1":
 		return true, nil
 	case "false", "0":
@@ -222,7 +241,7 @@ func readClause(doc *xmltree.Doc, n xmltree.Node, prefixes map[string]string) (k
 	case !ok || kind == "xpath":
 		k.path, err = parsePath(doc.Text(n), prefixes)
 	case kind == "namespace":
-		if k.space = strings.Trim(doc.Text(n), " \t\r\n"); k.space == "" {
+		if k.space = strings.Trim(doc.Text(n), blanks); k.space == "" {
 			err = bad("<%s> names no namespace", doc.Local(n))
 		}
 	default:
@@ -247,6 +266,9 @@ func (s *Set) change(doc *xmltree.Doc, n xmltree.Node, f one) error {
 	case bare && i >= 0:
 		// A filter is disabled, or enabled again, without its content.
 		old := s.filters[i]
+		if f.uri+f.domain != "" && (canonical(f.uri) != canonical(old.uri) || !strings.EqualFold(f.domain, old.domain)) {
+			return bad("the filter %q without content is for another resource", f.id)
+		}
 		old.enabled = f.enabled
 		s.filters[i] = old
 		return nil
@@ -344,7 +366,7 @@ func Restore(text string) (*Set, error) {
 		if err != nil || size < 0 || size > len(tail) {
 			return nil, bad("the kept text is damaged")
 		}
-		one, err := Read(tail[:size], nil)
+		one, err := readSet("", tail[:size], nil, maxText)
 		if err != nil {
 			return nil, err
 		}
@@ -358,8 +380,10 @@ func Restore(text string) (*Set, error) {
 
 // For finds the filter for the resource that a subscription asked for by the
 // URI entity: one for that URI, else one without, else one for its domain
-// (RFC 4660, 3.3.2). Filters for other resources do not matter: they would be
-// for the members of a list. Without any, it is the zero Filter.
+// (RFC 4660, 3.3.2). Filters for other resources and domains do not matter: they
+// would be for the members of a list, and RFC 4660, 5.2.1 leaves it to us whether
+// they are ignored or refused. Refusing them would tell a watcher which URIs are
+// names of one presentity. Without any, it is the zero Filter.
 func (s *Set) For(entity string) Filter {
 	if s == nil {
 		return Filter{}
@@ -369,6 +393,7 @@ func (s *Set) For(entity string) Filter {
 	for i, f := range s.filters {
 		r := 0
 		switch {
+		case !f.enabled: // it is as good as absent (RFC 4660, 5.3)
 		case f.uri != "" && canonical(f.uri) == target:
 			r = 3
 		case f.uri == "" && f.domain == "":
@@ -380,7 +405,7 @@ func (s *Set) For(entity string) Filter {
 			best, rank = i, r
 		}
 	}
-	if best < 0 || !s.filters[best].enabled {
+	if best < 0 {
 		return Filter{}
 	}
 	return Filter{one: &s.filters[best], entity: entity}

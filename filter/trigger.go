@@ -1,7 +1,7 @@
 package filter
 
 import (
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/tacit-presence/tacit/pidf"
@@ -13,6 +13,7 @@ import (
 type trigger struct {
 	changed        []change
 	added, removed []*path
+	where          []where
 }
 
 // change is one <changed>.
@@ -22,7 +23,9 @@ type change struct {
 	by       *float64
 }
 
-func (t *trigger) empty() bool { return len(t.changed)+len(t.added)+len(t.removed) == 0 }
+func (t *trigger) empty() bool {
+	return len(t.changed)+len(t.added)+len(t.removed)+len(t.where) == 0
+}
 
 func readTrigger(doc *xmltree.Doc, n xmltree.Node, prefixes map[string]string, clauses *int) (t trigger, err error) {
 	for c := doc.FirstElement(n); c != xmltree.None; c = doc.NextElement(c) {
@@ -30,7 +33,11 @@ func readTrigger(doc *xmltree.Doc, n xmltree.Node, prefixes map[string]string, c
 		var p *path
 		switch {
 		case doc.Space(c) == LocationSpace:
-			err = t.readLocation(doc, c)
+			var w where
+			if w, err = readWhere(doc, c); err == nil && !w.regions && slices.ContainsFunc(t.where, func(o where) bool { return !o.regions }) {
+				err = bad("there are two <moved>")
+			}
+			t.where = append(t.where, w)
 		case doc.Space(c) != Space:
 			err = bad("<%s> of namespace %q is not understood in <trigger>", doc.Local(c), doc.Space(c))
 		case doc.FirstElement(c) != xmltree.None:
@@ -68,60 +75,93 @@ func readChange(doc *xmltree.Doc, n xmltree.Node, prefixes map[string]string) (k
 		}
 	}
 	if v, ok := doc.Attr(n, "", "by"); ok {
-		d, ok := number(strings.Trim(v, " \t\r\n"))
+		d, ok := number(strings.Trim(v, blanks))
 		if !ok || d < 0 {
 			return k, bad("by is %q, not a positive number", v)
 		}
 		k.by = &d
+		for _, other := range []*string{k.from, k.to} {
+			if other == nil {
+				continue
+			}
+			if _, ok := number(strings.Trim(*other, blanks)); !ok { // RFC 4661, 3.6.1.4
+				return k, bad("%q beside by is not a number", *other)
+			}
+		}
 	}
 	return k, nil
 }
 
-// Triggered reports whether what a watcher may see has changed from before to
-// after in a way that it wants to be told of. Both are before its filter
-// (RFC 4661, 3.6.1). Without triggers every change is.
+// Triggered reports whether what a watcher may see has changed in a way that it
+// wants to be told of. before is what it could see when it was last told, and
+// after what it can see now, both before its filter (RFC 4661, 3.6.1; RFC 6447,
+// 3.1). Without triggers every change is one.
+//
+// Where it cannot be found out in time the watcher is told: too much, not too
+// little.
 func (f Filter) Triggered(before, after policy.Candidate) bool {
 	if !f.Triggers() || before.None() != after.None() {
 		return true
 	}
-	old, err := f.tree(before)
-	if err != nil {
-		return true
-	}
-	now, err := f.tree(after)
-	if err != nil {
-		return true
-	}
-	for i := range f.one.triggers {
-		if f.one.triggers[i].fires(old, now) {
-			return true
-		}
-	}
-	return false
+	left := maxVisits
+	old, ok := f.tree(before, &left)
+	now, ok2 := f.tree(after, &left)
+	return !ok || !ok2 || f.fires(old, now)
 }
 
-func (f Filter) tree(c policy.Candidate) (*xmltree.Doc, error) {
+// TriggeredText is Triggered for documents of another package (see Text).
+func (f Filter) TriggeredText(before, after string) bool {
+	if !f.Triggers() {
+		return true
+	}
+	old, ok := evaluate(before)
+	now, ok2 := evaluate(after)
+	if !ok || !ok2 {
+		return true
+	}
+	now.left = old.left
+	return f.fires(old, now)
+}
+
+func (f Filter) tree(c policy.Candidate, left *int) (evaluation, bool) {
 	doc := c.Document()
 	if doc.Empty() {
 		doc = pidf.Unavailable(f.entity)
 	}
 	tree, err := doc.Tree()
-	return tree.Doc, err
+	return evaluation{tree.Doc, f.entity, left}, err == nil && tree.Doc != nil
 }
 
-func (t *trigger) fires(old, now *xmltree.Doc) bool {
+// fires asks the triggers: one that holds is enough (RFC 4661, 3.6).
+func (f Filter) fires(old, now evaluation) bool {
+	m := match(old, now)
+	for i := range f.one.triggers {
+		if m.fires(&f.one.triggers[i]) || now.over() {
+			return true
+		}
+	}
+	return now.over()
+}
+
+// fires reports whether all that a trigger asks for is true.
+func (m *matching) fires(t *trigger) bool {
 	for i := range t.changed {
-		if !t.changed[i].fires(old, now) {
+		if !m.changed(&t.changed[i]) {
 			return false
 		}
 	}
 	for _, p := range t.added {
-		if !appears(p, old, now) {
+		if !m.appears(p, m.old, m.now) {
 			return false
 		}
 	}
 	for _, p := range t.removed {
-		if !appears(p, now, old) {
+		if !m.appears(p, m.now, m.old) {
+			return false
+		}
+	}
+	for i := range t.where {
+		if !t.where[i].fires(m.old.doc, m.now.doc) {
 			return false
 		}
 	}
@@ -129,85 +169,28 @@ func (t *trigger) fires(old, now *xmltree.Doc) bool {
 }
 
 // appears reports whether something that p names is in now and not in old.
-func appears(p *path, old, now *xmltree.Doc) bool {
-	was, is := instances(p, old), instances(p, now)
-	for _, k := range is.order {
-		if _, ok := was.value[k]; !ok {
+func (m *matching) appears(p *path, old, now evaluation) bool {
+	was := map[uint64]bool{}
+	for _, i := range m.instances(p, old, false) {
+		was[i.key] = true
+	}
+	for _, i := range m.instances(p, now, false) {
+		if !was[i.key] {
 			return true
 		}
 	}
 	return false
 }
 
-// values are what a path names in a document: value by instance.
-type values struct {
-	order []string
-	value map[string]string
-}
-
-// instances finds what a path names. An instance is known by the way to it: the
-// names of the elements and, for each, its id, or its place among its like.
-func instances(p *path, doc *xmltree.Doc) values {
-	v := values{value: map[string]string{}}
-	p.elements(doc, func(n xmltree.Node) {
-		value := text(doc, n)
-		if p.attr != nil {
-			var ok bool
-			if value, ok = doc.Attr(n, p.attr.Space, p.attr.Local); !ok {
-				return
-			}
-		}
-		key := way(doc, n)
-		v.order = append(v.order, key)
-		v.value[key] = strings.Trim(value, " \t\r\n")
-	})
-	return v
-}
-
-func way(doc *xmltree.Doc, n xmltree.Node) string {
-	var b strings.Builder
-	for ; n > xmltree.Document; n = doc.Parent(n) {
-		b.WriteString(doc.Space(n))
-		b.WriteByte(' ')
-		b.WriteString(doc.Local(n))
-		if id, ok := doc.Attr(n, "", "id"); ok {
-			b.WriteByte('#')
-			b.WriteString(id)
-		} else {
-			place := 0
-			for c := doc.FirstElement(doc.Parent(n)); c != n && c != xmltree.None; c = doc.NextElement(c) {
-				if doc.Name(c) == doc.Name(n) {
-					place++
-				}
-			}
-			b.WriteByte('[')
-			b.WriteString(strconv.Itoa(place))
-		}
-		b.WriteByte('\n')
+// changed compares each instance of a value with what it was. One that was not
+// there has not changed.
+func (m *matching) changed(k *change) bool {
+	was := map[uint64]string{}
+	for _, i := range m.instances(k.path, m.old, true) {
+		was[i.key] = i.value
 	}
-	return b.String()
-}
-
-// fires compares each instance with what it was. Instances that are new are
-// compared in order with those that are gone: where a presentity's one tuple
-// takes the place of another, its status has changed.
-func (k *change) fires(old, now *xmltree.Doc) bool {
-	was, is := instances(k.path, old), instances(k.path, now)
-	var gone []string
-	for _, key := range was.order {
-		if _, ok := is.value[key]; !ok {
-			gone = append(gone, was.value[key])
-		}
-	}
-	for _, key := range is.order {
-		before, ok := was.value[key]
-		if !ok {
-			if len(gone) == 0 {
-				continue
-			}
-			before, gone = gone[0], gone[1:]
-		}
-		if k.between(before, is.value[key]) {
+	for _, i := range m.instances(k.path, m.now, true) {
+		if before, ok := was[i.key]; ok && k.between(before, i.value) {
 			return true
 		}
 	}
@@ -223,14 +206,14 @@ func (k *change) between(before, after string) bool {
 	if k.by == nil {
 		return true
 	}
-	a, ok := number(before)
-	b, ok2 := number(after)
+	a, ok := number(strings.Trim(before, blanks))
+	b, ok2 := number(strings.Trim(after, blanks))
 	return ok && ok2 && max(a-b, b-a) >= *k.by
 }
 
 // same compares values: as numbers where both are.
 func same(a, b string) bool {
-	a, b = strings.Trim(a, " \t\r\n"), strings.Trim(b, " \t\r\n")
+	a, b = strings.Trim(a, blanks), strings.Trim(b, blanks)
 	if a == b {
 		return true
 	}
