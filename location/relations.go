@@ -125,13 +125,13 @@ func (s Shape) contains(p Position) bool {
 	if s.Kind != Polygon && s.Kind != Prism {
 		return distance(s.Center, p) <= s.Radius+rounding
 	}
-	in := false
-	a := s.Vertices[len(s.Vertices)-1]
+	// Longitudes as seen from the first corner, so that there is no date line for
+	// what is less than half of the Earth wide.
+	in, first, a := false, s.Vertices[0], s.Vertices[len(s.Vertices)-1]
+	at := east(first, p)
 	for _, b := range s.Vertices {
-		// Longitudes as seen from the place, so that there is no date line.
-		x, y := east(p, a), east(p, b)
-		if (a.Lat > p.Lat) != (b.Lat > p.Lat) && math.Abs(x-y) <= 180 &&
-			x+(y-x)*(p.Lat-a.Lat)/(b.Lat-a.Lat) > 0 {
+		x, y := east(first, a), east(first, b)
+		if (a.Lat > p.Lat) != (b.Lat > p.Lat) && x+(y-x)*(p.Lat-a.Lat)/(b.Lat-a.Lat) > at {
 			in = !in
 		}
 		a = b
