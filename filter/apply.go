@@ -260,7 +260,11 @@ func (s *selection) restore(n xmltree.Node) {
 		return
 	}
 	s.gone[n] = 0
-	if s.states[n]&taken == 0 {
+	switch {
+	case s.states[n]&taken != 0:
+	case needsOne(s.doc, n):
+		s.states[n] |= taken // no more in it than it needs in turn
+	default:
 		for c := n; c < s.doc.After(n); c++ {
 			s.states[c] |= taken | whole | attrs
 		}

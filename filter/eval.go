@@ -12,7 +12,7 @@ import (
 // maxVisits is how many nodes one use of a filter may look at: some milliseconds.
 // A handful of expressions on a presence document of 4 KB take less than 5,000;
 // the worst that Read lets pass would take a billion on one of 64 KB.
-const maxVisits = 1 << 19
+const maxVisits = 1 << 17
 
 // textVisit is how many bytes of text cost as much as a node.
 const textVisit = 64

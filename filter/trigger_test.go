@@ -1,0 +1,145 @@
+package filter
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/tacit-presence/tacit/policy"
+)
+
+// docOf is a document of parts.
+func docOf(parts ...string) string { return root + strings.Join(parts, "") + `</presence>` }
+
+func tupleOf(id, basic, contact string) string {
+	s := `<tuple id="` + id + `"><status><basic>` + basic + `</basic></status>`
+	if contact != "" {
+		s += `<contact>` + contact + `</contact>`
+	}
+	return s + `</tuple>`
+}
+
+func TestTriggered(t *testing.T) {
+	t.Parallel()
+	open, closed := tupleOf("a", "open", "sip:a"), tupleOf("a", "closed", "sip:a")
+	other, otherOpen := tupleOf("b", "closed", "sip:b"), tupleOf("b", "open", "sip:b")
+	number := func(n string) string { return `<x:n v="` + n + `">` + n + `</x:n>` }
+	const basic = `//p:basic</changed>`
+	for _, c := range []struct {
+		triggers, before, after string
+		want                    bool
+	}{
+		{`<changed>` + basic, docOf(closed), docOf(open), true},
+		{`<changed>` + basic, docOf(closed), docOf(closed, `<note>n</note>`), false},
+		{`<changed from="closed">` + basic, docOf(closed), docOf(open), true},
+		{`<changed from="open">` + basic, docOf(closed), docOf(open), false},
+		{`<changed to="open">` + basic, docOf(closed), docOf(open), true},
+		{`<changed to="closed">` + basic, docOf(closed), docOf(open), false},
+		{`<changed from="closed" to="open">` + basic, docOf(closed, other), docOf(closed, otherOpen), true},
+		{`<changed from="CLOSED" to="OPEN">` + basic, docOf(closed), docOf(open), false}, // RFC 4661, 6.2 is not PIDF's case
+		{`<changed>` + basic, docOf(closed), docOf(closed, otherOpen), false},            // it is added
+		{`<changed>` + basic, docOf(closed, otherOpen), docOf(closed), false},
+		{`<changed>` + basic, docOf(closed, otherOpen), docOf(otherOpen, closed), false}, // their order does not count
+		{`<changed>` + basic, docOf(closed), docOf(tupleOf("z", "open", "sip:a")), true}, // another id, the same contact
+		{`<changed>` + basic, docOf(closed), docOf(tupleOf("z", "open", "sip:z")), true}, // its successor
+		{`<changed>` + basic, docOf(closed), docOf(tupleOf("y", "closed", "sip:z"), tupleOf("z", "open", "sip:a")), true},
+		{`<changed to="open">` + basic, docOf(), docOf(open), true}, // from unavailable
+		{`<changed by="2">//x:n</changed>`, docOf(number("6")), docOf(number("8")), true},
+		{`<changed by="2">//x:n/@v</changed>`, docOf(number("6")), docOf(number("4")), true},
+		{`<changed by="2">//x:n</changed>`, docOf(number("6")), docOf(number("7.9")), false},
+		{`<changed by="2">//x:n</changed>`, docOf(number("6")), docOf(number("many")), false},
+		{`<changed by="2" from="6">//x:n</changed>`, docOf(number("6.0")), docOf(number("9")), true},
+		{`<changed by="2" to="10">//x:n</changed>`, docOf(number("6")), docOf(number("9")), false},
+		{`<changed>//x:n</changed>`, docOf(number("6")), docOf(number(" 6.0 ")), false},
+		{`<added>//p:tuple</added>`, docOf(closed), docOf(closed, other), true},
+		{`<added>//p:tuple</added>`, docOf(closed), docOf(open), false},
+		{`<added>//p:tuple</added>`, docOf(closed), docOf(tupleOf("z", "open", "sip:a")), false},
+		{`<added>//p:tuple</added>`, docOf(closed), docOf(tupleOf("z", "closed", "sip:z")), true},
+		{`<removed>//p:tuple</removed>`, docOf(closed), docOf(tupleOf("z", "closed", "sip:z")), true},
+		{`<removed>//p:tuple</removed>`, docOf(closed, other), docOf(other), true},
+		{`<removed>//p:tuple</removed>`, docOf(closed), docOf(closed, other), false},
+		{`<added>//p:note</added>`, docOf(`<note>a</note>`), docOf(`<note>a</note>`, `<note>b</note>`), true},
+		{`<added>//x:n/@v</added>`, docOf(`<x:n/>`), docOf(`<x:n v="1"/>`), true},
+		{`<added>//p:tuple[p:status/p:basic="open"]</added>`, docOf(closed), docOf(open), true},
+		{`<changed>` + basic + `<added>//p:note</added>`, docOf(closed), docOf(open), false}, // all of one trigger
+		{`<changed>` + basic + `<added>//p:note</added>`, docOf(closed), docOf(open, `<note>a</note>`), true},
+		{`<changed>` + basic + `</trigger><trigger><added>//p:note</added>`, docOf(closed), docOf(open), true}, // any trigger
+		{`<changed>` + basic + `</trigger><trigger><added>//p:note</added>`, docOf(closed), docOf(closed, `<note>a</note>`), true},
+	} {
+		f := filterOf(t, filterSet(`<trigger>`+c.triggers+`</trigger>`))
+		if got := f.Triggered(seen(t, c.before), seen(t, c.after)); got != c.want {
+			t.Errorf("%s: %v\n%s\n%s", c.triggers, got, c.before, c.after)
+		}
+	}
+	f := filterOf(t, filterSet(`<trigger><added>//p:nothing</added></trigger>`))
+	a := seen(t, docOf(open))
+	if !f.Triggered(policy.Candidate{}, a) || !f.Triggered(a, policy.Candidate{}) || !(Filter{}).Triggered(a, a) {
+		t.Error("another decision, or no trigger, is no change")
+	}
+}
+
+func pointAt(lat, lon string) string {
+	return `<gml:Point srsName="urn:ogc:def:crs:EPSG::4326"><gml:pos>` + lat + ` ` + lon + `</gml:pos></gml:Point>`
+}
+
+func heightAt(alt string) string {
+	return `<gml:Point srsName="urn:ogc:def:crs:EPSG::4979"><gml:pos>42.5 -73.2 ` + alt + `</gml:pos></gml:Point>`
+}
+
+// TestLocationTriggers runs figures 1 to 7 of RFC 6447.
+func TestLocationTriggers(t *testing.T) {
+	t.Parallel()
+	home := pointAt("42.5463", "-73.2512")
+	wide := func(lon string) string {
+		return strings.Replace(strings.Replace(circle, "42.5 -73.2", "42.5463 "+lon, 1), "850", "5000", 1)
+	}
+	exact := func(lat, lon string) string {
+		return strings.Replace(strings.Replace(circle, "42.5 -73.2", lat+" "+lon, 1), "850", "100", 1)
+	}
+	address := func(country, a3, pc string) string {
+		return fmt.Sprintf(`<ca:civicAddress><ca:country>%s</ca:country><ca:A3>%s</ca:A3><ca:PC>%s</ca:PC></ca:civicAddress>`, country, a3, pc)
+	}
+	speed := func(v string) string {
+		return `<dyn:Dynamic xmlns:dyn="urn:ietf:params:xml:ns:pidf:geopriv10:dynamic"><dyn:speed>` + v + `</dyn:speed></dyn:Dynamic>`
+	}
+	for _, c := range []struct {
+		figure, before, after string
+		want                  bool
+	}{
+		{"1", home, home, false},
+		{"1", home, pointAt("42.5480", "-73.2512"), false}, // 189 m
+		{"1", home, pointAt("42.5491", "-73.2512"), true},  // 311 m
+		{"1", heightAt("0"), heightAt("301"), true},
+		{"1", heightAt("0"), heightAt("299"), false},
+		{"1", civic, home, true}, // a place becomes known
+		{"1", home, civic, false},
+		{"2", speed("10"), speed("13"), true},
+		{"2", speed("10"), speed("12.5"), false},
+		{"3", address("FR", "a", "1"), address("DE", "a", "1"), true},
+		{"3", address("DE", "a", "1"), address("FR", "a", "1"), false},
+		{"4", address("FR", "a", "1"), address("FR", "a", "2"), true},
+		{"4", address("FR", "a", "1"), address("FR", "a", "1"), false},
+		{"5", address("FR", "a", "1"), address("FR", "a", "2"), false},
+		{"5", address("FR", "a", "1"), address("FR", "b", "2"), true},
+		{"6", pointAt("42.6", "-73.2512"), home, true},
+		{"6", home, pointAt("42.6", "-73.2512"), true},
+		{"6", home, pointAt("42.5470", "-73.2512"), false},
+		{"6", pointAt("42.6", "-73.2"), pointAt("42.7", "-73.2"), false},
+		{"6", exact("42.5463", "-73.2512"), wide("-73.2512"), true},               // most of it lies outside
+		{"6", exact("42.6", "-73.2512"), wide("-73.2512"), false},                 // not surely inside
+		{"6", exact("42.5463", "-73.2512"), exact("42.55395", "-73.2512"), false}, // on the border
+		{"6", exact("42.6", "-73.2512"), exact("42.55395", "-73.2512"), false},
+		{"6", exact("42.55395", "-73.2512"), home, true}, // which was not sure
+		{"6", civic, home, true},
+		{"6", civic, pointAt("42.6", "-73.2512"), false},
+		{"6", home, civic, false},
+		{"7", pointAt("43.0", "-73.2"), pointAt("43.2", "-73.25"), true},
+		{"7", pointAt("43.2", "-73.25"), pointAt("43.4", "-73.42"), true},
+		{"7", pointAt("43.2", "-73.25"), pointAt("43.3", "-73.3"), false},
+	} {
+		f := filterOf(t, read(t, "rfc6447-figure"+c.figure+".xml"))
+		if got := f.Triggered(seen(t, located(c.before)), seen(t, located(c.after))); got != c.want {
+			t.Errorf("figure %s: %v\n%s\n%s", c.figure, got, c.before, c.after)
+		}
+	}
+}
