@@ -14,9 +14,10 @@ import (
 
 // commands are those of a script; Run documents them.
 var commands = map[string]func(*script, *command) error{
-	"user": (*script).addUser,
-	"as":   (*script).as,
-	"rule": func(s *script, c *command) error { s.w.Rule(c.word(0), c.word(1), c.word(2)); s.w.Settle(); return nil },
+	"user":     (*script).addUser,
+	"as":       (*script).as,
+	"document": (*script).document,
+	"rule":     func(s *script, c *command) error { s.w.Rule(c.word(0), c.word(1), c.word(2)); s.w.Settle(); return nil },
 
 	"publish":     (*script).publish,
 	"refresh":     (*script).publish,
@@ -87,6 +88,18 @@ func (s *script) as(c *command) error {
 	s.u = s.w.NewUA(user, device, transport, c.has("digest"))
 	s.w.uas[name] = s.u
 	return nil
+}
+
+func (s *script) document(c *command) error {
+	body := ""
+	if f := c.word(2); f != "none" {
+		var err error
+		if body, err = s.file(f); err != nil {
+			return err
+		}
+	}
+	defer s.w.Settle()
+	return s.w.Document(c.word(0), c.word(1), body)
 }
 
 func (s *script) publish(c *command) error {

@@ -27,6 +27,7 @@ import (
 //	user NAME [alias=URI]...         provision a user, or give it aliases
 //	as NAME[/DEVICE] [transport=tcp] [digest]
 //	rule PRESENTITY block|confirm|polite-block|allow|none WATCHER
+//	document USER AUID/NAME FILE|none  put the user's XCAP document, or remove it
 //
 //	publish FILE [pub=NAME]          initial PUBLISH; for FILE open:NAME or closed:NAME
 //	                                 means a tuple with that status, id and note

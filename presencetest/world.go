@@ -1,6 +1,9 @@
 package presencetest
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -9,9 +12,12 @@ import (
 
 	"github.com/tacit-presence/tacit/identity"
 	"github.com/tacit-presence/tacit/policy"
+	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/server"
 	"github.com/tacit-presence/tacit/sip"
 	"github.com/tacit-presence/tacit/store"
+	"github.com/tacit-presence/tacit/xcap"
+	"github.com/tacit-presence/tacit/xmltree"
 )
 
 // World is a server, a network and the people on it.
@@ -138,6 +144,39 @@ func (w *World) Rule(presentity, decision, watcher string) {
 	if err != nil {
 		w.T.Fatal(err)
 	}
+}
+
+// Document puts a user's XCAP document as the XCAP server would, in the place of
+// what is there; without body it removes it. Path is AUID/NAME, such as
+// "pres-rules/index".
+func (w *World) Document(user, path, body string) error {
+	auid, name, ok := strings.Cut(path, "/")
+	if !ok {
+		return fmt.Errorf("AUID/NAME is wanted, not %s", path)
+	}
+	k := xcap.Key{AUID: xcap.AUID(auid), Tree: xcap.TreeUsers, Owner: presence.Presentity(w.AOR(user)), Path: name}
+	docs, ctx := w.Core.Documents(), context.Background()
+	old, err := docs.Get(ctx, k)
+	if err != nil && !errors.Is(err, xcap.ErrNotFound) {
+		return err
+	}
+	if body == "" {
+		return docs.Delete(ctx, k, old.ETag)
+	}
+	d, err := xmltree.Parse(body, xmltree.Limits{})
+	if err != nil {
+		return err
+	}
+	for _, u := range xcap.Standard() {
+		if u.AUID != k.AUID {
+			continue
+		}
+		if err := u.Validate(d); err != nil {
+			return err
+		}
+	}
+	_, err = docs.Put(ctx, k, old.ETag, body)
+	return err
 }
 
 // host gives out a new address.

@@ -65,6 +65,10 @@ func (c *Core) clearXCAP(address string) bool {
 	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
+// Documents are the XCAP documents of all users. What is put there has been
+// validated.
+func (c *Core) Documents() xcap.Documents { return documents{c} }
+
 // documents keeps XCAP documents in their owners' shards.
 type documents struct{ c *Core }
 
