@@ -136,6 +136,20 @@ func (p *presentity) document(n DocumentName) *kept {
 func (s *Shard) ChangeDocument(id presence.Presentity, n DocumentName, was presence.EntityTag, body string, m Meaning, now time.Time, out *shard.Batch) (Document, error) {
 	p := s.presentity(id)
 	defer s.drop(p)
+	d, err := s.replaceDocument(p, n, was, body, m, now, out)
+	if err == nil {
+		s.documentChanged(p, n, now, out)
+	}
+	return d, err
+}
+
+// StoreDocument is ChangeDocument for a shard that does not run: the change takes
+// effect when it is next restored.
+func (s *Shard) StoreDocument(id presence.Presentity, n DocumentName, was presence.EntityTag, body string, m Meaning, now time.Time, out *shard.Batch) (Document, error) {
+	return s.replaceDocument(s.presentity(id), n, was, body, m, now, out)
+}
+
+func (s *Shard) replaceDocument(p *presentity, n DocumentName, was presence.EntityTag, body string, m Meaning, now time.Time, out *shard.Batch) (Document, error) {
 	d := p.document(n)
 	if d == nil && was != "" || d != nil && d.ETag != was {
 		return Document{}, ErrChanged
@@ -154,7 +168,6 @@ func (s *Shard) ChangeDocument(id presence.Presentity, n DocumentName, was prese
 		s.arm(p)
 	}
 	s.putDocument(p, d, out)
-	s.documentChanged(p, n, now, out)
 	return d.Document, nil
 }
 
@@ -169,6 +182,17 @@ func (s *Shard) putDocument(p *presentity, d *kept, out *shard.Batch) {
 // RemoveDocument removes the document with that entity-tag, else its error is
 // ErrChanged. It is in effect as ChangeDocument is.
 func (s *Shard) RemoveDocument(id presence.Presentity, n DocumentName, was presence.EntityTag, now time.Time, out *shard.Batch) error {
+	if err := s.DropDocument(id, n, was, out); err != nil {
+		return err
+	}
+	p := s.people[id]
+	s.documentChanged(p, n, now, out)
+	s.drop(p)
+	return nil
+}
+
+// DropDocument is RemoveDocument for a shard that does not run.
+func (s *Shard) DropDocument(id presence.Presentity, n DocumentName, was presence.EntityTag, out *shard.Batch) error {
 	p := s.people[id]
 	if p == nil {
 		return ErrChanged
@@ -179,8 +203,6 @@ func (s *Shard) RemoveDocument(id presence.Presentity, n DocumentName, was prese
 	}
 	p.docs = slices.DeleteFunc(p.docs, func(other *kept) bool { return other == d })
 	out.Records.Delete(s.documentKey(p, n))
-	s.documentChanged(p, n, now, out)
-	s.drop(p)
 	return nil
 }
 

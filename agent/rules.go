@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -146,48 +145,4 @@ func (s *Shard) due(p *presentity, at time.Time) {
 		p.until = at
 		s.arm(p)
 	}
-}
-
-// Explain decides about a watcher as Decide does, and says why; as is, or at
-// another time, or with other documents of authorization rules in the place of
-// p's. It also renders what that watcher gets, told as entity.
-func (s *Shard) Explain(id presence.Presentity, who presence.Principal, now time.Time, instead []policy.NamedSet) Explanation {
-	p := s.people[id]
-	if p == nil {
-		p = &presentity{}
-		p.Presentity = id
-		p.raw = s.cfg.Composition.Compose(id, nil)
-	}
-	rules := p.rules
-	if instead != nil {
-		changed := policy.Rules{Sets: instead}
-		if rules != nil {
-			changed.Decisions, changed.Preferences = rules.Decisions, rules.Preferences
-		}
-		rules = &changed
-	}
-	f := s.facts(p, who)
-	if u := s.uses(rules); u.Sphere || u.Location {
-		f.Surroundings = policy.Observe(p.raw, now)
-	}
-	e := policy.Explain(rules, who, now, f)
-	d := e.Decision
-	d.Location = location.Options{Now: now}
-	c := class{decision: d, conceal: s.conceals(p), entity: string(id)}
-	return Explanation{Explanation: e, Concealed: c.conceal, Document: tell(p, &c).Body()}
-}
-
-// Explanation is policy.Explanation with what the watcher gets.
-type Explanation struct {
-	policy.Explanation
-	Concealed bool   // the watcher is told Decision.Concealed
-	Document  string // empty: nothing is told
-}
-
-// RuleSets returns the documents of authorization rules that are in force.
-func (s *Shard) RuleSets(id presence.Presentity) []policy.NamedSet {
-	if p := s.people[id]; p != nil && p.rules != nil {
-		return slices.Clone(p.rules.Sets)
-	}
-	return nil
 }

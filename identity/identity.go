@@ -58,3 +58,13 @@ func DefaultAlgorithms() []sip.Algorithm {
 func ToleranceMD5ByUserAgent() map[string][]sip.Algorithm {
 	return map[string][]sip.Algorithm{"baresip": {sip.AlgorithmMD5}}
 }
+
+// Supposed is a Principal for a question, such as what somebody would be told:
+// aor as if it had been proven by digest, or who is not known for
+// presence.Anonymous. No request is ever let in with it.
+func Supposed(aor presence.AOR) presence.Principal {
+	if aor == presence.Anonymous {
+		return presence.NewPrincipal(aor, presence.MechanismAnonymous)
+	}
+	return presence.NewPrincipal(aor, presence.MechanismDigest)
+}
