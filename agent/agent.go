@@ -10,14 +10,11 @@ import (
 	"time"
 
 	"github.com/tacit-presence/tacit/compose"
-	"github.com/tacit-presence/tacit/filter"
 	"github.com/tacit-presence/tacit/notifier"
-	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
-	"github.com/tacit-presence/tacit/view"
 )
 
 const (
@@ -110,16 +107,6 @@ type presentity struct {
 	waiting   []*waiting // oldest first
 	winfo     *winfo     // nil: nobody watches its watchers
 	next      time.Time  // when the first publication runs out
-}
-
-// class is a set of watchers who may see the same.
-type class struct {
-	decision policy.Decision // what is true
-	conceal  bool            // told is decision.Concealed
-	filter   filter.Filter
-	entity   string
-	final    view.Final
-	rendered bool
 }
 
 // New makes an empty shard.
@@ -279,110 +266,8 @@ func (s *Shard) compose(p *presentity) {
 	clear(s.sources)
 	s.cfg.Counters.Composed.Add(1)
 	for i := range p.classes {
-		p.classes[i].rendered = false
-		p.classes[i].final = view.Final{}
+		p.classes[i].stale = true
 	}
-}
-
-// tell is the way of one piece of presence, a line a stage: composition has
-// been done for all watchers, the rest is done once for all of one class.
-func tell(p *presentity, c *class) view.Final {
-	candidate := policy.Apply(p.raw, c.told())
-	filtered := filter.Apply(candidate, c.filter)
-	return view.Finish(filtered, p.Presentity, c.entity)
-}
-
-// presencePackage is the event package "presence" (RFC 3856, 6).
-type presencePackage struct{ shard *Shard }
-
-// Name is the package's name.
-func (*presencePackage) Name() presence.EventPackage { return eventPresence }
-
-// Accepts lists the one format made today.
-func (*presencePackage) Accepts() []string { return []string{pidf.ContentType} }
-
-// DefaultExpires is an hour (RFC 3856, 6.4).
-func (*presencePackage) DefaultExpires() time.Duration { return defaultSubscriptionExpires }
-
-// Decide asks the presentity's rules.
-func (k *presencePackage) Decide(sub *notifier.Subscription, now time.Time) notifier.Grant {
-	p := sub.Resource.Owner.(*presentity)
-	d := k.shard.decide(p, sub.Watcher, now)
-	k.shard.due(p, d.Until)
-	k.shard.used(p, sub.Watcher, d)
-	conceal := k.shard.conceals(p)
-	told := d
-	if conceal {
-		told = d.Concealed()
-	}
-	g := notifier.Grant{Class: p.class(d, conceal, sub.Entity), Narrowed: told.Handling < policy.Allow}
-	g.State, g.Verdict = stateFor(told.Handling), stateFor(d.Handling)
-	return g
-}
-
-// stateFor is what becomes of a subscription that is handled so (RFC 5025, 3.2.1).
-func stateFor(h policy.Handling) notifier.State {
-	switch h {
-	case policy.Allow, policy.PoliteBlock:
-		return notifier.Active
-	case policy.Confirm:
-		return notifier.Pending
-	}
-	return notifier.Refused
-}
-
-// told is the decision as the watcher may know it.
-func (c *class) told() policy.Decision {
-	if c.conceal {
-		return c.decision.Concealed()
-	}
-	return c.decision
-}
-
-// Render gives the view of the watcher's class.
-func (k *presencePackage) Render(sub *notifier.Subscription, now time.Time) notifier.Body {
-	p := sub.Resource.Owner.(*presentity)
-	c := &p.classes[sub.Grant.Class]
-	if !c.rendered {
-		c.decision.Location.Now = now.Truncate(retentionStep)
-		c.final, c.rendered = tell(p, c), true
-		k.shard.cfg.Counters.Views.Add(1)
-	}
-	return notifier.FromView(c.final)
-}
-
-// class finds or makes the class of watchers with that decision and entity.
-func (p *presentity) class(d policy.Decision, conceal bool, entity string) int32 {
-	for i := range p.classes {
-		c := &p.classes[i]
-		if c.decision.Handling == d.Handling && c.decision.Permissions.Equal(d.Permissions) && c.conceal == conceal && c.entity == entity {
-			return int32(i)
-		}
-	}
-	if len(p.classes) >= maxClasses {
-		p.compact()
-	}
-	p.classes = append(p.classes, class{decision: d, conceal: conceal, entity: entity})
-	return int32(len(p.classes) - 1)
-}
-
-// compact forgets the classes that no subscription is in any more: a watcher can
-// make new ones by spelling the presentity's URI in new ways.
-func (p *presentity) compact() {
-	used := make([]int32, len(p.classes)) // new number plus one
-	var kept []class
-	for _, sub := range p.Subscribers() {
-		if sub.Package.Name() != eventPresence {
-			continue // another package's classes are not these
-		}
-		c := &used[sub.Grant.Class]
-		if *c == 0 {
-			kept = append(kept, p.classes[sub.Grant.Class])
-			*c = int32(len(kept))
-		}
-		sub.Grant.Class = *c - 1
-	}
-	p.classes = kept
 }
 
 // SetRules replaces the decisions on single watchers, stores them, and applies

@@ -190,7 +190,7 @@ func TestFinalNotifyIsSentAgain(t *testing.T) {
 		t.Fatalf("%v", got)
 	}
 	// Meanwhile all classes are other ones.
-	r.people[alice].compact()
+	r.presence.compact(r.people[alice])
 	r.publish("two", "")
 	r.event(shard.Event{Kind: shard.FlowGone, Flow: r.flow})
 	if len(r.notifies) != 1 || r.notifies[0].Body != got[0].Body || state(r.notifies[0]) != state(got[0]) {

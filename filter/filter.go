@@ -15,8 +15,8 @@ import (
 // thousand watchers.
 const maxText = 1 << 20
 
-// Filter is what a watcher asked to be told of one resource. It is comparable:
-// watchers with equal permissions and equal filters see the same. The zero value
+// Filter is what a watcher asked to be told of one resource:
+// watchers with equal permissions and Equal filters see the same. The zero value
 // asks for everything, at each change. Set.For makes others.
 type Filter struct {
 	one    *one
@@ -25,6 +25,11 @@ type Filter struct {
 
 // Triggers reports whether the watcher wants to be told of some changes only.
 func (f Filter) Triggers() bool { return f.one != nil && len(f.one.triggers) > 0 }
+
+// Equal reports whether f and g, read from whatever requests, ask for the same.
+func (f Filter) Equal(g Filter) bool {
+	return f == g || f.one != nil && g.one != nil && f.entity == g.entity && f.one.source == g.one.source
+}
 
 // Filtered is what a filter left of a Candidate. Apply alone makes one that
 // holds anything; the zero value holds nothing and cannot become a document.

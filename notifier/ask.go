@@ -198,6 +198,10 @@ func quality(m *sip.Message, mediaType string) (q float64, listed bool) {
 // package's Accepts.
 func (s *Subscription) Format() string { return s.Package.Accepts()[s.format] }
 
+// Answering reports whether the NOTIFY that is being rendered answers a SUBSCRIBE,
+// or says that the subscription itself has changed.
+func (s *Subscription) Answering() bool { return s.force || s.lastNotify == 0 || s.state == Terminated }
+
 // Told is the Sum of the state that the watcher is known to have: that of the
 // last NOTIFY, if it was answered with 2xx in this dialog since the server began
 // and since the watcher's last SUBSCRIBE; else 0. A document that says only what
