@@ -106,9 +106,15 @@ func (h *Handler) acceptable(req *request) error {
 	if err := checkMediaType(req.Header, want); err != nil {
 		return err
 	}
-	switch {
-	case req.ContentLength > int64(h.cfg.MaxDocument):
+	if req.ContentLength > int64(h.cfg.MaxDocument) {
 		return ErrTooLarge
+	}
+	return h.acceptableName(req)
+}
+
+// acceptableName says why there can be no document of that name.
+func (h *Handler) acceptableName(req *request) error {
+	switch {
 	case strings.Contains(req.key.Path, "/"):
 		// RFC 4825, 6.2: nobody can make subdirectories, so that there are none.
 		return &Conflict{Reason: NoParent, Ancestor: h.uri(req.target.Dir)}
