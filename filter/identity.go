@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"strings"
 
+	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/xmltree"
 )
@@ -14,7 +15,7 @@ import (
 //
 // For the root's children that is not enough. Where a watcher may see a part of
 // the presence only, the ids of tuples, persons and devices are made of what is
-// told, and change with it. So those whose id the other document has not are the
+// told, and clients make new ones as they start. So those whose id the other document has not are the
 // same if they say the same contact, device, class and service, each with the
 // first such. What is left is new, or gone. But where a value is asked for that
 // has changed, what is new is taken as the successor, in order, of what of its
@@ -23,6 +24,10 @@ type matching struct {
 	old, now evaluation
 	same     map[partOf]uint64
 	heir     map[partOf]uint64 // with successors
+
+	placed   bool // from and to have been read, and to is known
+	known    bool // from is known
+	from, to location.Shape
 }
 
 // partOf is a child of the root of one of the two documents.

@@ -127,15 +127,9 @@ func place(doc *xmltree.Doc) (location.Shape, bool) {
 	return location.NewTarget(objects).Shape()
 }
 
-// fires compares the places of two documents; the first is the last that was
-// told (RFC 6447, 3.1). A place that becomes known is told, for there is nothing
-// to measure it by; one that is no longer known has not moved.
-func (w *where) fires(old, now *xmltree.Doc) bool {
-	to, ok := place(now)
-	if !ok {
-		return false
-	}
-	from, known := place(old)
+// fires compares two places; the first is what was told last (RFC 6447, 3.1). One
+// that becomes known is told, for there is nothing to measure it by.
+func (w *where) fires(from location.Shape, known bool, to location.Shape) bool {
 	if w.regions {
 		return w.crossed(from, known, to)
 	}

@@ -31,6 +31,9 @@ const (
 	maxFilters  = 32
 	maxClauses  = 64 // includes, excludes, triggers of one filter
 	maxBindings = 32
+	// maxWhere bounds the triggers about places: each may compare a hundred points
+	// with a polygon of hundreds of corners.
+	maxWhere = 8
 )
 
 func bad(format string, args ...any) error {
@@ -178,7 +181,7 @@ func readOne(doc *xmltree.Doc, n xmltree.Node, prefixes map[string]string) (f on
 	if f.enabled, err = boolean(doc, n, "enabled", true); err != nil {
 		return f, err
 	}
-	clauses := 0
+	clauses, places := 0, 0
 	for c := doc.FirstElement(n); c != xmltree.None; c = doc.NextElement(c) {
 		switch {
 		case doc.Is(c, Space, "what") && f.what == nil && len(f.triggers) == 0:
@@ -186,6 +189,9 @@ func readOne(doc *xmltree.Doc, n xmltree.Node, prefixes map[string]string) (f on
 		case doc.Is(c, Space, "trigger"):
 			var t trigger
 			t, err = readTrigger(doc, c, prefixes, &clauses)
+			if places += len(t.where); places > maxWhere {
+				err = bad("<filter id=%q> has more than %d triggers about places", f.id, maxWhere)
+			}
 			if err == nil && !t.empty() { // RFC 4660, 5.4: an empty one does not exist
 				f.triggers = append(f.triggers, t)
 			}
@@ -233,21 +239,15 @@ func readWhat(doc *xmltree.Doc, n xmltree.Node, prefixes map[string]string, clau
 }
 
 func readClause(doc *xmltree.Doc, n xmltree.Node, prefixes map[string]string) (k clause, err error) {
-	if doc.FirstElement(n) != xmltree.None {
-		return k, bad("<%s> holds an element", doc.Local(n))
-	}
-	kind, ok := doc.Attr(n, "", "type")
-	switch {
-	case !ok || kind == "xpath":
+	// The schema has seen to it that there is text alone, and to the type.
+	if kind, _ := doc.Attr(n, "", "type"); kind != "namespace" {
 		k.path, err = parsePath(doc.Text(n), prefixes)
-	case kind == "namespace":
-		if k.space = strings.Trim(doc.Text(n), blanks); k.space == "" {
-			err = bad("<%s> names no namespace", doc.Local(n))
-		}
-	default:
-		err = bad("the type %q is not understood", kind)
+		return k, err
 	}
-	return k, err
+	if k.space = strings.Trim(doc.Text(n), blanks); k.space == "" {
+		return k, bad("<%s> names no namespace", doc.Local(n))
+	}
+	return k, nil
 }
 
 // change puts a filter of a body in its place (RFC 4660, 3.3.3; RFC 4661, 3.4).

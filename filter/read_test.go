@@ -59,6 +59,7 @@ func TestRefused(t *testing.T) {
 		"moved by nothing":           trigger(`<lf:moved/>`),
 		"moved by less than nothing": trigger(`<lf:moved>-3</lf:moved>`),
 		"moved twice":                trigger(`<lf:moved>3</lf:moved><lf:moved>4</lf:moved>`),
+		"too many places":            set(`<filter id="f">` + strings.Repeat(`<trigger><lf:moved>1</lf:moved></trigger>`, maxWhere+1) + `</filter>`),
 		"no region":                  trigger(`<lf:enterOrExit/>`),
 		"two regions":                trigger(`<lf:enterOrExit>` + circle + circle + `</lf:enterOrExit>`),
 		"a point":                    trigger(`<lf:enterOrExit><gml:Point srsName="urn:ogc:def:crs:EPSG::4326"><gml:pos>1 2</gml:pos></gml:Point></lf:enterOrExit>`),

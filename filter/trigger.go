@@ -160,8 +160,15 @@ func (m *matching) fires(t *trigger) bool {
 			return false
 		}
 	}
+	if len(t.where) > 0 && !m.placed {
+		m.from, m.known = place(m.old.doc)
+		m.to, m.placed = place(m.now.doc)
+		if !m.placed {
+			return false // one that is not known any longer has not moved
+		}
+	}
 	for i := range t.where {
-		if !t.where[i].fires(m.old.doc, m.now.doc) {
+		if !t.where[i].fires(m.from, m.known, m.to) {
 			return false
 		}
 	}

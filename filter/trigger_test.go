@@ -4,8 +4,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/tacit-presence/tacit/compose"
+	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/policy"
+	"github.com/tacit-presence/tacit/presence"
 )
 
 // docOf is a document of parts.
@@ -75,6 +79,56 @@ func TestTriggered(t *testing.T) {
 	a := seen(t, docOf(open))
 	if !f.Triggered(policy.Candidate{}, a) || !f.Triggered(a, policy.Candidate{}) || !(Filter{}).Triggered(a, a) {
 		t.Error("another decision, or no trigger, is no change")
+	}
+}
+
+// TestPartialPermissions: the ids of what is told in part change with it; a tuple
+// whose status changes is the same tuple all the same.
+func TestPartialPermissions(t *testing.T) {
+	t.Parallel()
+	rules, err := policy.ReadRuleSet(`<ruleset xmlns="urn:ietf:params:xml:ns:common-policy" xmlns:pr="urn:ietf:params:xml:ns:pres-rules"><rule id="a"><conditions/>`+
+		`<actions><pr:sub-handling>allow</pr:sub-handling></actions><transformations><pr:provide-services><pr:all-services/></pr:provide-services></transformations></rule></ruleset>`, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := policy.Decide(&policy.Rules{Sets: []policy.NamedSet{{RuleSet: rules}}}, presence.NewPrincipal("sip:w@example.com", presence.MechanismDigest), time.Time{}, policy.Facts{})
+	told := func(parts ...string) policy.Candidate {
+		doc, err := pidf.Parse(docOf(parts...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := policy.Apply(compose.Union().Compose("", []compose.Publication{{Doc: doc}}), d)
+		if c.Document().Empty() {
+			t.Fatalf("%v tells nothing", d)
+		}
+		return c
+	}
+	before := told(tupleOf("a", "closed", "sip:a"), tupleOf("b", "closed", "sip:b"))
+	after := told(tupleOf("a", "open", "sip:a"), tupleOf("b", "closed", "sip:b"))
+	plain, plainOpen := told(tupleOf("a", "closed", "")), told(tupleOf("a", "open", ""))
+	if plain.Document().Parts()[0].Text == plainOpen.Document().Parts()[0].Text {
+		t.Error("a status is not told")
+	}
+	more := told(tupleOf("a", "open", "sip:a"), tupleOf("b", "closed", "sip:b"), tupleOf("c", "open", "sip:c"))
+	for _, c := range []struct {
+		trigger  string
+		from, to policy.Candidate
+		want     bool
+	}{
+		{`<changed from="closed" to="open">//p:basic</changed>`, before, after, true},
+		{`<changed from="open" to="closed">//p:basic</changed>`, before, after, false},
+		{`<added>//p:tuple</added>`, before, after, false},
+		{`<removed>//p:tuple</removed>`, before, after, false},
+		{`<added>//p:tuple</added>`, after, more, true},
+		{`<removed>//p:tuple</removed>`, more, after, true},
+		{`<changed>//p:basic</changed>`, after, more, false},
+		{`<changed to="open">//p:basic</changed>`, plain, plainOpen, true},
+		{`<added>//p:tuple</added>`, plain, plainOpen, false},
+		{`<added>//p:tuple</added>`, plain, before, true},
+	} {
+		if got := filterOf(t, filterSet(`<trigger>`+c.trigger+`</trigger>`)).Triggered(c.from, c.to); got != c.want {
+			t.Errorf("%s: %v", c.trigger, got)
+		}
 	}
 }
 
