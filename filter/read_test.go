@@ -183,7 +183,8 @@ func TestKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if set.For(presentity) != set.For(presentity) || set.For(presentity) == set.For("sip:other@example.com") {
+	first, again := set.For(presentity), set.For(presentity)
+	if first != again || first == set.For("sip:other@example.com") {
 		t.Error("filters compare wrongly")
 	}
 }
