@@ -80,6 +80,11 @@ type presenceSection struct {
 type privacySection struct {
 	Conceal bool     `toml:"conceal" doc:"Hide from watchers how they are decided upon, and which users exist: whatever is not allowed looks like a presentity that publishes nothing. Off: plainly by RFC 5025, 3.2.1, and 404 for nobody."`
 	Open    []string `toml:"open" doc:"Domains where conceal does not hold."`
+	// The operator's own rules, and what presentities may know of them.
+	Ceilings          string `toml:"ceilings" doc:"File with authorization rules of yours (RFC 4745, RFC 5025) that bound what presentities give: of those whom such a rule matches, nobody is told more than it says. Relative to this file. Empty: none."`
+	Overrides         string `toml:"overrides" doc:"File with authorization rules of yours that hold whatever presentities and ceilings say: whom such a rule matches is told what it grants. Each use is noted for the presentity. Empty: none."`
+	ShowOverrides     bool   `toml:"show_overrides" doc:"Let presentities know of overrides: that one has told a watcher more than their rules do, and in explanations. Off: they see what their own rules and the ceilings give."`
+	ShowOperatorRules bool   `toml:"show_operator_rules" doc:"Let presentities see the names of the ceilings and overrides that are asked, and why they match. Off: only that there was one."`
 }
 
 type digestSection struct {
@@ -136,7 +141,7 @@ func defaults() file {
 			MaxExpires:      Duration(time.Hour), // RFC 3856, 6.4: the package's default, 3600 s
 			GiveUp:          Duration(agent.DefaultGiveUp),
 		},
-		Privacy: privacySection{Conceal: true},
+		Privacy: privacySection{Conceal: true, ShowOverrides: true},
 		Digest: digestSection{
 			Algorithms: []string{string(sip.AlgorithmSHA256), string(sip.AlgorithmSHA512256)},
 			NonceLife:  Duration(5 * time.Minute),

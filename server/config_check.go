@@ -166,8 +166,11 @@ func (c *checker) config(f *file) Config {
 		HTTPS:       f.Web.HTTPS,
 		WSOrigins:   f.Web.Origins,
 		Limits:      f.Limits.limits(),
-		Privacy:     Privacy{Conceal: f.Privacy.Conceal, Open: append([]string(nil), f.Privacy.Open...)},
-		Logger:      newLogger(f.Log),
+		Privacy: Privacy{
+			Conceal: f.Privacy.Conceal, Open: append([]string(nil), f.Privacy.Open...),
+			ShowOverrides: f.Privacy.ShowOverrides, ShowOperatorRules: f.Privacy.ShowOperatorRules,
+		},
+		Logger: newLogger(f.Log),
 	}
 	c.basics(f, &cfg)
 	c.listeners(f, &cfg)
@@ -178,6 +181,8 @@ func (c *checker) config(f *file) Config {
 			c.fault("privacy.open", "%s is none of the domains", f.Privacy.Open[i])
 		}
 	}
+	cfg.Privacy.Ceilings = c.operatorRules(f.Privacy.Ceilings)
+	cfg.Privacy.Overrides = c.operatorRules(f.Privacy.Overrides)
 	c.web(f)
 	c.limits(f)
 	for _, n := range f.Trust.Asserted {
@@ -190,6 +195,18 @@ func (c *checker) config(f *file) Config {
 		cfg.Peers = append(cfg.Peers, netip.Prefix(n))
 	}
 	return cfg
+}
+
+// operatorRules reads a file of ceilings or overrides; none if it is not named.
+func (c *checker) operatorRules(path string) *policy.RuleSet {
+	if path == "" {
+		return nil
+	}
+	set, err := ReadOperatorRules(resolve(c.file, path))
+	if err != nil {
+		c.faults = append(c.faults, err)
+	}
+	return set
 }
 
 func (c *checker) basics(f *file, cfg *Config) {

@@ -31,6 +31,7 @@ func LocalConfig() Config {
 			AllowNoQOP:  true, // libpurple answers as RFC 2069 had it
 			NonceLife:   5 * time.Minute,
 		},
+		Privacy:   Privacy{ShowOverrides: true, ShowOperatorRules: true},
 		ClearXCAP: true,
 		TestUsage: true,
 		Limits:    limits,

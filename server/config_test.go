@@ -100,7 +100,7 @@ protection = "none"
 		Trust:  []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("2001:db8::/32")},
 		Peers:  []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
 
-		DefaultDecision: policy.PoliteBlock, Composition: "newest", Privacy: Privacy{Conceal: false, Open: []string{"example.org"}},
+		DefaultDecision: policy.PoliteBlock, Composition: "newest", Privacy: Privacy{Conceal: false, Open: []string{"example.org"}, ShowOverrides: true},
 		MinExpires: 90 * time.Second, MaxExpires: 2 * time.Hour, GiveUp: 30 * time.Hour,
 		Digest: Digest{Algorithms: []sip.Algorithm{"SHA-256", "MD5"}, AllowNoQOP: true, NonceLife: time.Minute,
 			ByUserAgent: map[string][]sip.Algorithm{"baresip": {"MD5"}}},

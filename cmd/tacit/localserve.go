@@ -16,6 +16,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/server"
 	"github.com/tacit-presence/tacit/sip"
@@ -40,6 +41,8 @@ type localserveCmd struct {
 	DefaultDecision string        `enum:"block,confirm,polite-block,allow" default:"confirm" placeholder:"DECISION" help:"What a watcher without a rule gets: block, confirm, polite-block or allow."`
 	MinInterval     time.Duration `placeholder:"DURATION" default:"0s" help:"Least time between two notifications of one subscription."`
 	Conceal         string        `enum:"on,off" default:"off" placeholder:"on|off" help:"on: watchers cannot tell block, confirm, polite-block and no-such-user from a presentity that publishes nothing. off: plainly by the RFCs."`
+	Ceilings        string        `placeholder:"FILE" type:"path" help:"Authorization rules of the operator's that bound what presentities give."`
+	Overrides       string        `placeholder:"FILE" type:"path" help:"Authorization rules of the operator's that hold whatever presentities say."`
 	CPUProfile      string        `name:"cpu-profile" placeholder:"FILE" type:"path" help:"Write a CPU profile (pprof) of the whole run."`
 	Verbose         bool          `short:"v" help:"Log what is usually not worth it."`
 }
@@ -170,6 +173,17 @@ func (c *localserveCmd) config(e *env) (server.Config, error) {
 	cfg.MinInterval = c.MinInterval
 	var err error
 	cfg.Privacy.Conceal = c.Conceal == "on"
+	for _, f := range [...]struct {
+		path string
+		set  **policy.RuleSet
+	}{{c.Ceilings, &cfg.Privacy.Ceilings}, {c.Overrides, &cfg.Privacy.Overrides}} {
+		if f.path == "" {
+			continue
+		}
+		if *f.set, err = server.ReadOperatorRules(f.path); err != nil {
+			return cfg, err
+		}
+	}
 	if cfg.DefaultDecision, err = server.ParseDecision(c.DefaultDecision); err != nil {
 		return cfg, usage("--default-decision: %v", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // rules name time zones, and a container may have none
 
 	"github.com/alecthomas/kong"
 
