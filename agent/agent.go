@@ -15,6 +15,7 @@ import (
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
+	"github.com/tacit-presence/tacit/store"
 )
 
 const (
@@ -164,6 +165,9 @@ func (s *Shard) request(ev *shard.Event, now time.Time, out *shard.Batch) {
 			return
 		}
 		p := s.presentity(ev.Presentity)
+		if s.conceals(p) {
+			s.level(out)
+		}
 		s.asked(p, ev, now, out)
 		before := len(p.Subscribers())
 		s.table.Subscribe(ev, &p.Resource, now, out)
@@ -174,6 +178,16 @@ func (s *Shard) request(ev *shard.Event, now time.Time, out *shard.Batch) {
 	default:
 		s.answer(ev, out, 405, "")
 	}
+}
+
+// KeyLevel is the first byte of the key of the record that level writes.
+const KeyLevel = 'l'
+
+// level has an answer wait for the disk whatever there is to be kept of the
+// request: a fetch leaves something behind only where the presentity is still to
+// decide, or is to be told of who polls, and its answer must not come later there.
+func (s *Shard) level(out *shard.Batch) {
+	out.Records.Put(store.Key(KeyLevel, byte(s.cfg.ID)), []byte{1})
 }
 
 // Deadline is when a Tick is wanted.
