@@ -86,6 +86,7 @@ type Admin interface {
 	RemoveRule(p, watcher presence.AOR) error
 	Rules(p presence.AOR) ([]RuleInfo, error) // p empty: of all
 	Pending(p presence.AOR) ([]SubInfo, error)
+	RulesAdmin
 
 	Subs(p presence.AOR) ([]SubInfo, error) // p empty: all
 	EndSub(id string) error                 // terminated;reason=deactivated... ErrNoSuch

@@ -22,7 +22,8 @@ import (
 // can, so the file's mode is the only lock.
 const (
 	controlName = "control.sock"
-	// maxControlBody bounds a request; a user with many addresses is the largest.
+	// maxControlBody bounds a request; a document of xcap.DefaultMaxDocument, which
+	// is base64 here, is the largest.
 	maxControlBody = 1 << 20
 	// controlTimeout bounds reading a request, which comes from this machine.
 	controlTimeout = 10 * time.Second
@@ -41,6 +42,9 @@ type controlCall struct {
 	Watcher    presence.AOR `json:"watcher,omitempty"`
 	Decision   string       `json:"decision,omitempty"`
 	ID         string       `json:"id,omitempty"`
+
+	Query    *ExplainQuery  `json:"query,omitempty"`
+	Document *DocumentInput `json:"document,omitempty"`
 }
 
 // LogValue shows what the operation was asked with, but no password.
@@ -103,7 +107,33 @@ var controlOps = map[string]func(a Admin, c *controlCall) (any, error){
 	"end-sub": func(a Admin, c *controlCall) (any, error) { return nil, a.EndSub(c.ID) },
 	"pubs":    func(a Admin, c *controlCall) (any, error) { return a.Pubs(c.Presentity) },
 	"end-pub": func(a Admin, c *controlCall) (any, error) { return nil, a.EndPub(c.ID) },
-	"health":  func(a Admin, _ *controlCall) (any, error) { return a.Health(), nil },
+	"explain": func(a Admin, c *controlCall) (any, error) {
+		if c.Query == nil {
+			return nil, errNothingAsked
+		}
+		return a.Explain(c.Presentity, *c.Query)
+	},
+	"compare-rules": withDocument(func(a Admin, c *controlCall) (any, error) { return a.CompareRules(c.Presentity, *c.Document) }),
+	"documents":     func(a Admin, c *controlCall) (any, error) { return a.Documents(c.Presentity) },
+	"document":      withDocument(func(a Admin, c *controlCall) (any, error) { return a.Document(c.Presentity, c.Document.DocumentName) }),
+	"put-document":  withDocument(func(a Admin, c *controlCall) (any, error) { return nil, a.PutDocument(c.Presentity, *c.Document) }),
+	"remove-document": withDocument(func(a Admin, c *controlCall) (any, error) {
+		return nil, a.RemoveDocument(c.Presentity, c.Document.DocumentName)
+	}),
+	"watchers": func(a Admin, c *controlCall) (any, error) { return a.Watchers(c.Presentity) },
+	"health":   func(a Admin, _ *controlCall) (any, error) { return a.Health(), nil },
+}
+
+var errNothingAsked = fmt.Errorf("%w: the request does not say about what", ErrInvalid)
+
+// withDocument is for operations that are about a document.
+func withDocument(op func(Admin, *controlCall) (any, error)) func(Admin, *controlCall) (any, error) {
+	return func(a Admin, c *controlCall) (any, error) {
+		if c.Document == nil {
+			return nil, errNothingAsked
+		}
+		return op(a, c)
+	}
 }
 
 func addUser(a Admin, c *controlCall) (any, error) {

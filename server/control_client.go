@@ -186,6 +186,41 @@ func (c *ControlClient) EndPub(id string) error {
 	return c.call("end-pub", controlCall{ID: id}, new(any))
 }
 
+// Explain says what a watcher would get of p, and why.
+func (c *ControlClient) Explain(p presence.AOR, q ExplainQuery) (e Explanation, err error) {
+	return e, c.call("explain", controlCall{Presentity: p, Query: &q}, &e)
+}
+
+// CompareRules says who would gain and lose what by d.
+func (c *ControlClient) CompareRules(p presence.AOR, d DocumentInput) (r RulesDiff, err error) {
+	return r, c.call("compare-rules", controlCall{Presentity: p, Document: &d}, &r)
+}
+
+// Documents lists p's documents.
+func (c *ControlClient) Documents(p presence.AOR) (list []DocumentInfo, err error) {
+	return list, c.call("documents", controlCall{Presentity: p}, &list)
+}
+
+// Document returns one of p's documents.
+func (c *ControlClient) Document(p presence.AOR, n DocumentName) (text string, err error) {
+	return text, c.call("document", controlCall{Presentity: p, Document: &DocumentInput{DocumentName: n}}, &text)
+}
+
+// PutDocument keeps a document of p's.
+func (c *ControlClient) PutDocument(p presence.AOR, d DocumentInput) error {
+	return c.call("put-document", controlCall{Presentity: p, Document: &d}, new(any))
+}
+
+// RemoveDocument removes one.
+func (c *ControlClient) RemoveDocument(p presence.AOR, n DocumentName) error {
+	return c.call("remove-document", controlCall{Presentity: p, Document: &DocumentInput{DocumentName: n}}, new(any))
+}
+
+// Watchers lists who watches p, and what p is to be told of.
+func (c *ControlClient) Watchers(p presence.AOR) (list WatcherList, err error) {
+	return list, c.call("watchers", controlCall{Presentity: p}, &list)
+}
+
 // Health asks how the server is; one that does not answer is not well.
 func (c *ControlClient) Health() (h Health) {
 	if err := c.call("health", controlCall{}, &h); err != nil {

@@ -66,6 +66,27 @@ func (f *fakeAdmin) Pubs(p presence.AOR) ([]PubInfo, error) {
 }
 func (f *fakeAdmin) EndPub(id string) error { return f.note("endpub %s", id) }
 func (f *fakeAdmin) Health() Health         { return Health{OK: true, Detail: "well"} }
+func (f *fakeAdmin) Explain(p presence.AOR, q ExplainQuery) (Explanation, error) {
+	return Explanation{Presentity: presence.Presentity(p), Watcher: q.Watcher, At: q.At, Document: string(q.AsIf.Body)}, f.note("explain")
+}
+func (f *fakeAdmin) CompareRules(p presence.AOR, d DocumentInput) (RulesDiff, error) {
+	return RulesDiff{Presentity: presence.Presentity(p), Warnings: []string{string(d.Body)}}, f.note("compare %s", d)
+}
+func (f *fakeAdmin) Documents(p presence.AOR) ([]DocumentInfo, error) {
+	return []DocumentInfo{{AUID: "pres-rules", Name: "index", Modified: someTime}}, f.note("documents %s", p)
+}
+func (f *fakeAdmin) Document(p presence.AOR, n DocumentName) (string, error) {
+	return "<ruleset/>", f.note("document %s %+v", p, n)
+}
+func (f *fakeAdmin) PutDocument(p presence.AOR, d DocumentInput) error {
+	return f.note("put %s %s", p, d.Body)
+}
+func (f *fakeAdmin) RemoveDocument(p presence.AOR, n DocumentName) error {
+	return f.note("drop %s %+v", p, n)
+}
+func (f *fakeAdmin) Watchers(p presence.AOR) (WatcherList, error) {
+	return WatcherList{Watchers: []WatcherInfo{{ID: "w"}}}, f.note("watchers %s", p)
+}
 func (f *fakeAdmin) Trace(ctx context.Context, user presence.AOR, fn func(TraceLine) error) error {
 	if err := f.note("trace %s", user); err != nil {
 		return err
@@ -136,6 +157,44 @@ func TestEveryCallCrossesTheSocket(t *testing.T) {
 		"password dave x y", "rule sip:alice@example.com sip:bob@example.com polite-block", "unrule sip:alice@example.com sip:bob@example.com", "endsub s1", "endpub e1"}
 	if !reflect.DeepEqual(f.calls, want) {
 		t.Errorf("got  %q\nwant %q", f.calls, want)
+	}
+}
+
+func TestRulesCrossTheSocket(t *testing.T) {
+	t.Parallel()
+	f, _, c := serveFake(t, t.TempDir())
+	const alice, bob = presence.AOR("sip:alice@example.com"), presence.AOR("sip:bob@example.com")
+	d := DocumentInput{DocumentName: DocumentName{AUID: "pres-rules", Name: "index"}, Body: []byte("<\x00>")}
+	results := []any{
+		must[Explanation](t)(c.Explain(alice, ExplainQuery{Watcher: bob, At: someTime, AsIf: &d})),
+		must[RulesDiff](t)(c.CompareRules(alice, d)),
+		must[[]DocumentInfo](t)(c.Documents(alice)),
+		must[string](t)(c.Document(alice, d.DocumentName)),
+		must[WatcherList](t)(c.Watchers(alice)),
+	}
+	want := []any{
+		Explanation{Presentity: "sip:alice@example.com", Watcher: bob, At: someTime, Document: "<\x00>"},
+		RulesDiff{Presentity: "sip:alice@example.com", Warnings: []string{"<\x00>"}},
+		[]DocumentInfo{{AUID: "pres-rules", Name: "index", Modified: someTime}},
+		"<ruleset/>",
+		WatcherList{Watchers: []WatcherInfo{{ID: "w"}}},
+	}
+	if !reflect.DeepEqual(results, want) {
+		t.Errorf("got  %+v\nwant %+v", results, want)
+	}
+	if err := errors.Join(c.PutDocument(alice, d), c.RemoveDocument(alice, d.DocumentName)); err != nil {
+		t.Error(err)
+	}
+	calls := []string{"explain", "compare document pres-rules/index, 3 bytes", "documents sip:alice@example.com",
+		"document sip:alice@example.com {AUID:pres-rules Name:index}", "watchers sip:alice@example.com",
+		"put sip:alice@example.com <\x00>", "drop sip:alice@example.com {AUID:pres-rules Name:index}"}
+	if !reflect.DeepEqual(f.calls, calls) {
+		t.Errorf("got  %q\nwant %q", f.calls, calls)
+	}
+	for _, op := range []string{"explain", "compare-rules", "put-document"} {
+		if err := c.call(op, controlCall{}, new(any)); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s about nothing: %v", op, err)
+		}
 	}
 }
 

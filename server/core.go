@@ -22,6 +22,7 @@ import (
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
 	"github.com/tacit-presence/tacit/store"
+	"github.com/tacit-presence/tacit/xcap"
 )
 
 // Core is a server without sockets and files: users, gate and shards over a
@@ -34,6 +35,7 @@ type Core struct {
 	auth    atomic.Pointer[identity.Authenticator]
 	gate    *gate.Gate
 	runner  *shard.Runner
+	trees   *xcap.Handler
 	trace   *gate.Trace
 	addrs   notifier.Addresses
 	trusted atomic.Pointer[[]netip.Prefix] // who may be dialled
@@ -68,6 +70,9 @@ func newCore(cfg Config, st store.Store) (*Core, error) {
 	var err error
 	if c.users, err = identity.OpenDirectory(st, cfg.Domains, cfg.Digest.Algorithms...); err != nil {
 		return nil, fmt.Errorf("cannot read the users: %w", err)
+	}
+	if c.trees, err = c.newXCAP(documents{c}); err != nil {
+		return nil, fmt.Errorf("cannot serve XCAP: %w", err)
 	}
 	return c, c.authenticate(cfg)
 }

@@ -257,10 +257,6 @@ func (s *Server) listenWeb() error {
 	reg := web.NewRegistry(Version)
 	s.register(reg)
 	pages := web.New(reg, s.healthy, s.log)
-	trees, err := s.newXCAP()
-	if err != nil {
-		return fmt.Errorf("cannot serve XCAP: %w", err)
-	}
 	for _, w := range [...]struct {
 		addr string
 		tls  *tls.Config
@@ -274,7 +270,7 @@ func (s *Server) listenWeb() error {
 		}
 		handler := pages
 		if w.tls != nil || s.clearXCAP(w.addr) {
-			handler = route(trees, pages)
+			handler = route(s.trees, pages)
 		}
 		h := web.NewServer(handler, w.tls, s.log)
 		s.webs = append(s.webs, &webListener{http: h})

@@ -58,7 +58,10 @@ func (o *Offline) RemoveUser(name string) error {
 
 // load restores one shard as the server would.
 func (o *Offline) load(id shard.ID) (*machine, error) {
-	composition, _ := compose.Named("union")
+	composition, ok := compose.Named(o.core.cfg.Composition)
+	if !ok {
+		composition = compose.Union()
+	}
 	m := o.core.machine(id, composition, make([]byte, 32), new(notifier.Waiting))
 	err := errors.Join(m.agent.Restore(o.store, time.Now()), m.registrar.Restore(o.store))
 	return m, err

@@ -25,8 +25,8 @@ const xcapRoot = "/xcap-root"
 // examples, and whatever else is well-formed.
 const auidTestApp xcap.AUID = "test-app"
 
-// newXCAP makes the XCAP server.
-func (c *Core) newXCAP() (*xcap.Handler, error) {
+// newXCAP makes the XCAP server over documents.
+func (c *Core) newXCAP(docs xcap.Documents) (*xcap.Handler, error) {
 	usages := append(xcap.Standard(), xcap.Preferences(xcap.Validator(schema.Preferences())))
 	if c.cfg.TestUsage {
 		free := xcap.Test()
@@ -34,7 +34,7 @@ func (c *Core) newXCAP() (*xcap.Handler, error) {
 		usages = append(usages, xcap.Test(), free)
 	}
 	return xcap.New(xcap.Config{
-		Root: xcapRoot, Usages: usages, Documents: documents{c},
+		Root: xcapRoot, Usages: usages, Documents: docs,
 		Authenticate: func(r *http.Request, domain string) (presence.Principal, []string, int) {
 			return xcap.Digest(c.auth.Load(), time.Now)(r, domain)
 		},
@@ -141,15 +141,18 @@ func changeError(err error) error {
 
 // List lists a user's.
 func (d documents) List(ctx context.Context, owner presence.Presentity) (list []xcap.Entry, err error) {
-	err = d.do(ctx, owner, func(a *agent.Shard, _ time.Time, _ *shard.Batch) {
-		for _, doc := range a.Documents(owner) {
-			list = append(list, xcap.Entry{
-				Key:  xcap.Key{AUID: xcap.AUID(doc.AUID), Tree: xcap.TreeUsers, Owner: owner, Path: doc.Path},
-				ETag: doc.ETag, Size: len(doc.Body), Modified: doc.Modified,
-			})
-		}
-	})
+	err = d.do(ctx, owner, func(a *agent.Shard, _ time.Time, _ *shard.Batch) { list = entries(a, owner) })
 	return list, err
+}
+
+func entries(a *agent.Shard, owner presence.Presentity) (list []xcap.Entry) {
+	for _, doc := range a.Documents(owner) {
+		list = append(list, xcap.Entry{
+			Key:  xcap.Key{AUID: xcap.AUID(doc.AUID), Tree: xcap.TreeUsers, Owner: owner, Path: doc.Path},
+			ETag: doc.ETag, Size: len(doc.Body), Modified: doc.Modified,
+		})
+	}
+	return list
 }
 
 // Each walks over one document of all users.

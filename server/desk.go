@@ -1,0 +1,272 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tacit-presence/tacit/agent"
+	"github.com/tacit-presence/tacit/identity"
+	"github.com/tacit-presence/tacit/policy"
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/watcherinfo"
+	"github.com/tacit-presence/tacit/xcap"
+)
+
+const (
+	// maxCompared bounds for how many watchers one change is compared: the named
+	// ones of a big address book, and those who watch.
+	maxCompared = 1000
+	// comparedAtOnce is how many of them one visit of the shard compares, so that
+	// its other presentities wait for some milliseconds at most.
+	comparedAtOnce = 16
+	// maxWarnings bounds those of one comparison: a person reads fewer.
+	maxWarnings = 32
+)
+
+// The sets of the operator's rules, as policy names them.
+const (
+	ceilingPrefix  = "ceiling/"
+	overridePrefix = "override/"
+	// operatorsRule stands for their names where those are not shown.
+	operatorsRule = "a rule of the operator's"
+)
+
+// desk is where questions about one presentity's rules are answered, on a running
+// and on a stopped server, for the operator and for the presentity.
+type desk struct {
+	p       presence.Presentity
+	privacy *Privacy
+	trees   *xcap.Handler
+	own     bool // the presentity itself asks
+	// visit runs fn with the presentity's shard.
+	visit func(fn func(a *agent.Shard, now time.Time)) error
+}
+
+// question is one as the asker may ask it.
+func (d *desk) question(at time.Time, s *agent.Supposition) agent.Question {
+	return agent.Question{At: at, Suppose: s, NoOverrides: d.own && !d.privacy.ShowOverrides}
+}
+
+// suppose reads a document that is asked about, held to what XCAP holds it to.
+func (d *desk) suppose(in *DocumentInput) (*agent.Supposition, error) {
+	if in == nil {
+		return nil, nil
+	}
+	n := in.filled()
+	if in.Absent {
+		return &agent.Supposition{DocumentName: agent.DocumentName{AUID: n.AUID, Path: n.Name}, Absent: true}, nil
+	}
+	key, err := d.trees.Check(d.p, xcap.AUID(n.AUID), n.Name, string(in.Body))
+	if err != nil {
+		return nil, documentError(err, n)
+	}
+	s := &agent.Supposition{DocumentName: nameOf(key), Body: string(in.Body)}
+	if s.Meaning, err = agent.ReadMeaning(s.DocumentName, s.Body); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return s, nil
+}
+
+// documentError names xcap's errors as Admin's.
+func documentError(err error, n DocumentName) error {
+	what := n.AUID + "/" + n.Name
+	if c, ok := errors.AsType[*xcap.Conflict](err); ok {
+		return fmt.Errorf("%w: %s: %w", ErrInvalid, what, c)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, xcap.ErrNotFound):
+		return fmt.Errorf("%w: no document %s", ErrNoSuch, what)
+	case errors.Is(err, xcap.ErrUsage), errors.Is(err, xcap.ErrURI), errors.Is(err, xcap.ErrTooLarge), errors.Is(err, xcap.ErrTooMany):
+		return fmt.Errorf("%w: %s: %w", ErrInvalid, what, err)
+	}
+	return err
+}
+
+// explain says what a watcher gets, and why.
+func (d *desk) explain(q ExplainQuery) (Explanation, error) {
+	s, err := d.suppose(q.AsIf)
+	if err != nil {
+		return Explanation{}, err
+	}
+	var e agent.Explanation
+	err = d.visit(func(a *agent.Shard, now time.Time) {
+		if q.At.IsZero() {
+			q.At = now
+		}
+		e = a.Explain(d.p, identity.Supposed(q.Watcher), d.question(q.At, s))
+	})
+	if err != nil {
+		return Explanation{}, err
+	}
+	out := Explanation{
+		Presentity: d.p, Watcher: q.Watcher, At: q.At, Decision: e.Decision.Handling.String(), Reason: e.Decision.Matched,
+		Concealed: e.Concealed, Told: told(e.Decision, e.Concealed), Permissions: e.Decision.Permissions.Words(),
+		Capped: d.operators(e.Decision.Capped), Raised: d.operators(e.Decision.Raised), Until: e.Decision.Until,
+		Rules: []RuleFound{}, Warnings: append([]string{}, e.Warnings...), Document: e.Document,
+	}
+	for _, r := range e.Rules {
+		if !d.shows(r.Name) {
+			continue
+		}
+		out.Rules = append(out.Rules, RuleFound{Name: r.Name, Matches: r.Matched, Why: r.Failed, Adds: r.Adds, Until: r.Until})
+	}
+	return out, nil
+}
+
+// told is the handling that a watcher can take a decision for.
+func told(d policy.Decision, concealed bool) string {
+	if concealed {
+		d = d.Concealed()
+	}
+	return d.Handling.String()
+}
+
+// shows reports whether the asker may see a rule.
+func (d *desk) shows(name string) bool {
+	operators := strings.HasPrefix(name, ceilingPrefix) || strings.HasPrefix(name, overridePrefix)
+	return !operators || !d.own || d.privacy.ShowOperatorRules
+}
+
+// operators are the names of the operator's rules as far as the asker may see them.
+func (d *desk) operators(names string) string {
+	if names == "" || !d.own || d.privacy.ShowOperatorRules {
+		return names
+	}
+	return operatorsRule
+}
+
+// compare says who gains and loses what by a document.
+func (d *desk) compare(in DocumentInput) (RulesDiff, error) {
+	out := RulesDiff{Presentity: d.p, Changes: []WatcherChange{}, Warnings: []string{}}
+	s, err := d.suppose(&in)
+	if err != nil {
+		return out, err
+	}
+	var subjects []agent.Subject
+	var at time.Time
+	err = d.visit(func(a *agent.Shard, now time.Time) {
+		at = now
+		subjects = a.Concerned(d.p, d.question(at, s), !d.own)
+	})
+	if err != nil {
+		return out, err
+	}
+	if out.LeftOut = len(subjects) - maxCompared; out.LeftOut > 0 {
+		// Those who watch are there now: they first.
+		slices.SortStableFunc(subjects, func(x, y agent.Subject) int { return cmp.Compare(importance(x), importance(y)) })
+		subjects = subjects[:maxCompared]
+	}
+	out.LeftOut, out.Compared = max(out.LeftOut, 0), len(subjects)
+	for some := range slices.Chunk(subjects, comparedAtOnce) {
+		var list []agent.Comparison
+		if err := d.visit(func(a *agent.Shard, _ time.Time) { list = a.Compare(d.p, d.question(at, s), some) }); err != nil {
+			return out, err
+		}
+		for i := range list {
+			out.add(&list[i])
+		}
+	}
+	return out, nil
+}
+
+// importance orders subjects of whom there are too many.
+func importance(s agent.Subject) int {
+	switch {
+	case s.Kind != agent.SubjectAddress:
+		return 0
+	case s.Live:
+		return 1
+	}
+	return 2
+}
+
+func (r *RulesDiff) add(c *agent.Comparison) {
+	for _, w := range c.Warnings {
+		if len(r.Warnings) < maxWarnings && !slices.Contains(r.Warnings, w) {
+			r.Warnings = append(r.Warnings, w)
+		}
+	}
+	if len(c.Differences) == 0 {
+		return
+	}
+	change := WatcherChange{
+		Kind: string(c.Kind), Domain: c.Domain, Live: c.Live, Before: c.Before.Handling.String(), After: c.After.Handling.String(),
+	}
+	if c.Kind == agent.SubjectAddress {
+		change.Watcher = c.Who.AOR()
+	}
+	for _, x := range c.Differences {
+		change.Differences = append(change.Differences, Difference{What: x.What, Gained: x.Gained, Before: x.Before, After: x.After})
+	}
+	r.Changes = append(r.Changes, change)
+}
+
+// watchers lists who watches, as the presentity may know them.
+func (d *desk) watchers() (WatcherList, error) {
+	out := WatcherList{Watchers: []WatcherInfo{}, Notices: []NoticeInfo{}}
+	err := d.visit(func(a *agent.Shard, now time.Time) {
+		for _, w := range a.Watching(d.p, d.question(now, nil)) {
+			info := WatcherInfo{
+				ID: w.ID, Watcher: w.AOR, State: w.Status.String(), Decision: w.Decision.Handling.String(),
+				Told: told(w.Decision, w.Concealed), Reason: w.Decision.Matched, Since: w.Since, Expires: w.Expires,
+			}
+			if w.Status == watcherinfo.Terminated {
+				info.State = "blocked"
+			}
+			if w.Private {
+				info.Watcher, info.Reason = presence.Anonymous, ""
+			}
+			out.Watchers = append(out.Watchers, info)
+		}
+		for _, n := range a.Notices(d.p) {
+			if n.Kind == agent.NoticeOverride {
+				if !d.privacy.ShowOverrides {
+					continue
+				}
+				n.Detail = d.operators(n.Detail)
+			}
+			out.Notices = append(out.Notices, NoticeInfo{
+				Time: time.Unix(0, n.Time).UTC(), Kind: string(n.Kind), Watcher: n.Watcher, Detail: n.Detail,
+			})
+		}
+	})
+	return out, err
+}
+
+func (d *desk) documents(ctx context.Context) ([]DocumentInfo, error) {
+	entries, err := d.trees.List(ctx, d.p)
+	list := []DocumentInfo{}
+	for _, e := range entries {
+		name, unescapeErr := url.PathUnescape(e.Key.Path)
+		if unescapeErr != nil {
+			name = e.Key.Path
+		}
+		list = append(list, DocumentInfo{AUID: string(e.Key.AUID), Name: name, ETag: e.ETag, Size: e.Size, Modified: e.Modified})
+	}
+	return list, err
+}
+
+func (d *desk) document(ctx context.Context, n DocumentName) (string, error) {
+	n = n.filled()
+	doc, err := d.trees.Get(ctx, d.p, xcap.AUID(n.AUID), n.Name)
+	return doc.Body, documentError(err, n)
+}
+
+func (d *desk) put(ctx context.Context, in DocumentInput) error {
+	n := in.filled()
+	_, err := d.trees.Put(ctx, d.p, xcap.AUID(n.AUID), n.Name, string(in.Body))
+	return documentError(err, n)
+}
+
+func (d *desk) remove(ctx context.Context, n DocumentName) error {
+	n = n.filled()
+	return documentError(d.trees.Delete(ctx, d.p, xcap.AUID(n.AUID), n.Name), n)
+}

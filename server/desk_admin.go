@@ -1,0 +1,194 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tacit-presence/tacit/agent"
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/shard"
+	"github.com/tacit-presence/tacit/xcap"
+)
+
+// desk opens the desk of one presentity on a running server.
+func (c *Core) desk(ctx context.Context, p presence.Presentity, own bool) *desk {
+	return &desk{p: p, privacy: c.conceal.Load(), trees: c.trees, own: own, visit: func(fn func(*agent.Shard, time.Time)) error {
+		ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+		defer cancel()
+		return c.runner.Do(ctx, shard.Of(p), func(m shard.Machine, now time.Time, _ *shard.Batch) { fn(m.(*machine).agent, now) })
+	}}
+}
+
+// at calls fn with the desk of an address's presentity.
+func (a admin) at(aor presence.AOR, fn func(ctx context.Context, d *desk) error) error {
+	p, err := a.presentity(aor)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), adminTimeout)
+	defer cancel()
+	return fn(ctx, a.c.desk(ctx, p, false))
+}
+
+// Explain says what a watcher would get of p, and why.
+func (a admin) Explain(p presence.AOR, q ExplainQuery) (e Explanation, err error) {
+	return e, a.at(p, func(_ context.Context, d *desk) (err error) { e, err = d.explain(q); return err })
+}
+
+// CompareRules says who would gain and lose what.
+func (a admin) CompareRules(p presence.AOR, in DocumentInput) (r RulesDiff, err error) {
+	return r, a.at(p, func(_ context.Context, d *desk) (err error) { r, err = d.compare(in); return err })
+}
+
+// Documents lists p's documents.
+func (a admin) Documents(p presence.AOR) (list []DocumentInfo, err error) {
+	return list, a.at(p, func(ctx context.Context, d *desk) (err error) { list, err = d.documents(ctx); return err })
+}
+
+// Document returns one of p's documents.
+func (a admin) Document(p presence.AOR, n DocumentName) (text string, err error) {
+	return text, a.at(p, func(ctx context.Context, d *desk) (err error) { text, err = d.document(ctx, n); return err })
+}
+
+// PutDocument keeps a document, effective when it returns.
+func (a admin) PutDocument(p presence.AOR, in DocumentInput) error {
+	return a.at(p, func(ctx context.Context, d *desk) error { return d.put(ctx, in) })
+}
+
+// RemoveDocument removes one.
+func (a admin) RemoveDocument(p presence.AOR, n DocumentName) error {
+	return a.at(p, func(ctx context.Context, d *desk) error { return d.remove(ctx, n) })
+}
+
+// Watchers lists who watches p.
+func (a admin) Watchers(p presence.AOR) (list WatcherList, err error) {
+	return list, a.at(p, func(_ context.Context, d *desk) (err error) { list, err = d.watchers(); return err })
+}
+
+// at calls fn with the desk of an address's presentity. What it reads is as it
+// would be now if the server ran: what has expired meanwhile is over.
+func (o *Offline) at(aor presence.AOR, fn func(ctx context.Context, d *desk) error) error {
+	p, err := o.presentity(aor)
+	if err != nil {
+		return err
+	}
+	trees, err := o.core.newXCAP(offlineDocuments{o})
+	if err != nil {
+		return err
+	}
+	var m *machine
+	ctx := context.Background()
+	return fn(ctx, &desk{p: p, privacy: &o.core.cfg.Privacy, trees: trees, visit: func(fn func(*agent.Shard, time.Time)) error {
+		now := time.Now()
+		if m == nil {
+			var err error
+			if m, err = o.load(shard.Of(p)); err != nil {
+				return err
+			}
+			m.Step(&shard.Event{Kind: shard.Tick}, now, new(shard.Batch)) // what comes of it is not stored
+		}
+		fn(m.agent, now)
+		return nil
+	}})
+}
+
+// Explain says what a watcher would get of p, and why.
+func (o *Offline) Explain(p presence.AOR, q ExplainQuery) (e Explanation, err error) {
+	return e, o.at(p, func(_ context.Context, d *desk) (err error) { e, err = d.explain(q); return err })
+}
+
+// CompareRules says who would gain and lose what.
+func (o *Offline) CompareRules(p presence.AOR, in DocumentInput) (r RulesDiff, err error) {
+	return r, o.at(p, func(_ context.Context, d *desk) (err error) { r, err = d.compare(in); return err })
+}
+
+// Documents lists p's documents.
+func (o *Offline) Documents(p presence.AOR) (list []DocumentInfo, err error) {
+	return list, o.at(p, func(ctx context.Context, d *desk) (err error) { list, err = d.documents(ctx); return err })
+}
+
+// Document returns one of p's documents.
+func (o *Offline) Document(p presence.AOR, n DocumentName) (text string, err error) {
+	return text, o.at(p, func(ctx context.Context, d *desk) (err error) { text, err = d.document(ctx, n); return err })
+}
+
+// PutDocument keeps a document; it takes effect with the next start.
+func (o *Offline) PutDocument(p presence.AOR, in DocumentInput) error {
+	return o.at(p, func(ctx context.Context, d *desk) error { return d.put(ctx, in) })
+}
+
+// RemoveDocument removes one.
+func (o *Offline) RemoveDocument(p presence.AOR, n DocumentName) error {
+	return o.at(p, func(ctx context.Context, d *desk) error { return d.remove(ctx, n) })
+}
+
+// Watchers lists who watches p.
+func (o *Offline) Watchers(p presence.AOR) (list WatcherList, err error) {
+	return list, o.at(p, func(_ context.Context, d *desk) (err error) { list, err = d.watchers(); return err })
+}
+
+// offlineDocuments are documents in a stopped server's store.
+type offlineDocuments struct{ o *Offline }
+
+// Get reads one.
+func (d offlineDocuments) Get(_ context.Context, k xcap.Key) (xcap.Document, error) {
+	m, err := d.o.load(shard.Of(k.Owner))
+	if err != nil {
+		return xcap.Document{}, err
+	}
+	doc, found := m.agent.Document(k.Owner, nameOf(k))
+	if !found {
+		return xcap.Document{}, xcap.ErrNotFound
+	}
+	return documentOf(doc), nil
+}
+
+// Put changes one.
+func (d offlineDocuments) Put(_ context.Context, k xcap.Key, was presence.EntityTag, body string) (xcap.Document, error) {
+	meaning, err := agent.ReadMeaning(nameOf(k), body)
+	if err != nil {
+		return xcap.Document{}, &xcap.Conflict{Reason: xcap.ConstraintFailed, Phrase: err.Error()}
+	}
+	var doc agent.Document
+	err = d.o.change(shard.Of(k.Owner), func(m *machine, now time.Time, out *shard.Batch) (err error) {
+		doc, err = m.agent.StoreDocument(k.Owner, nameOf(k), was, body, meaning, now, out)
+		return changeError(err)
+	})
+	return documentOf(doc), err
+}
+
+// Delete removes one.
+func (d offlineDocuments) Delete(_ context.Context, k xcap.Key, was presence.EntityTag) error {
+	return d.o.change(shard.Of(k.Owner), func(m *machine, _ time.Time, out *shard.Batch) error {
+		return changeError(m.agent.DropDocument(k.Owner, nameOf(k), was, out))
+	})
+}
+
+// List lists a user's.
+func (d offlineDocuments) List(_ context.Context, owner presence.Presentity) ([]xcap.Entry, error) {
+	m, err := d.o.load(shard.Of(owner))
+	if err != nil {
+		return nil, err
+	}
+	return entries(m.agent, owner), nil
+}
+
+// Each walks over one document of all users, whose services must differ.
+func (d offlineDocuments) Each(ctx context.Context, auid xcap.AUID, path string, fn func(presence.Presentity, xcap.Document) bool) error {
+	for _, u := range d.o.users.List() {
+		p := presence.Presentity(u.AORs[0])
+		doc, err := d.Get(ctx, xcap.Key{AUID: auid, Tree: xcap.TreeUsers, Owner: p, Path: path})
+		switch {
+		case errors.Is(err, xcap.ErrNotFound):
+			continue
+		case err != nil:
+			return err
+		case !fn(p, doc):
+			return nil
+		}
+	}
+	return nil
+}
+
+var _ xcap.Collector = offlineDocuments{}
