@@ -20,14 +20,15 @@ const (
 	richTail = `</d:note></d:person></presence>`
 )
 
-// Texts of the document of Config.Rich, each in one place alone.
+// Texts of the document of Config.Rich, each in one place alone; those that a
+// watcher may not have are no text that an id made by hashing could have in it.
 const (
 	RichCity     = "Bonn"          // of the first service's place
 	RichStreet   = "Markt"         // of the same
 	RichNote     = "desk phone"    // of the first service
 	RichPhone    = "tel:+49228555" // contact of the second service
-	RichActivity = "busy"
-	RichMood     = "happy"
+	RichActivity = "on-the-phone"
+	RichMood     = "in_love"
 	RichClass    = "me" // class of the person
 )
 
