@@ -34,6 +34,7 @@ type extra struct {
 	data     any    // the package's own
 	rates    rates
 	suppress condition
+	retry    int64 // when what was refused goes again; 0: never
 }
 
 // condition is what a Suppress-If-Match left behind that was true: it holds until

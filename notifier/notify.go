@@ -167,6 +167,12 @@ func (t *Table) remove(s *Subscription, now time.Time, out *shard.Batch) {
 // notify sends the state as it is now.
 func (t *Table) notify(s *Subscription, now int64, out *shard.Batch) {
 	body := s.body(now)
+	if s.hurry && !s.force && body.sum == s.lastSum && (s.pending || now < s.earliest(t.cfg.MinInterval)) {
+		// It is not due, and nothing in it is narrower. If the watcher refused it and
+		// is to be told again, one that came now would tell that a decision was taken.
+		s.hurry = false
+		return
+	}
 	mute := s.suppresses(body)
 	if s.lastNotify != 0 && s.state == s.lastState && (mute || !s.force && body.sum == s.lastSum) {
 		// The change is not one that this watcher may see, or wants to (RFC 5839,
@@ -194,6 +200,7 @@ func (t *Table) notify(s *Subscription, now int64, out *shard.Batch) {
 		s.version++
 	}
 	if s.extra != nil {
+		s.extra.retry = 0
 		s.extra.rates.noted(now)
 	}
 	s.sentLeft = 0
@@ -370,15 +377,18 @@ func endsSubscription(status int) bool {
 }
 
 // postpone keeps a subscription whose watcher could not take the NOTIFY just
-// now; if it says when, it is told again then.
+// now: it is told again when it says, or a while after a failure of its own. Not
+// with whatever happens next: that may be what this watcher must not learn of.
 func (t *Table) postpone(s *Subscription, m *sip.Message, now time.Time) {
 	if s.state == Terminated {
 		return // it has heard of it
 	}
-	s.lastState = Refused // what it refused is not what it was told
 	v, ok := m.Get(sip.HeaderRetryAfter)
 	if !ok || m.Status != 500 && m.Status != 503 {
-		return
+		if m.Status >= 500 && m.Status < 600 {
+			s.more().retry = now.Add(failedFor).UnixNano()
+		}
+		return // RFC 3261, 21.4: the same again would be refused again
 	}
 	v, _ = sip.SplitParams(v)
 	digits := 0
@@ -390,5 +400,5 @@ func (t *Table) postpone(s *Subscription, m *sip.Message, now time.Time) {
 		return
 	}
 	s.quiet = now.Add(min(time.Duration(n)*time.Second, maxRetryAfter)).UnixNano()
-	s.dirty = true
+	s.dirty, s.lastState = true, Refused // what it refused is not what it was told
 }

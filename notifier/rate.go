@@ -165,6 +165,9 @@ func (r *rates) silence(now int64) time.Duration {
 
 // repeatAt is when s gets a NOTIFY though nothing has changed; 0: never.
 func (s *Subscription) repeatAt() int64 {
+	if s.extra != nil && s.extra.retry != 0 && !s.detached && s.state != Terminated {
+		return s.extra.retry
+	}
 	if s.extra == nil || s.state != Active || s.lastNotify == 0 || s.detached || s.extra.suppress != (condition{}) {
 		return 0 // RFC 6446, 6.2: what RFC 5839 suppresses stays suppressed
 	}

@@ -25,6 +25,9 @@ const (
 	congestedFor = 250 * time.Millisecond
 	// redialAfter is the pause after a connection that could not be opened.
 	redialAfter = 30 * time.Second
+	// failedFor is the pause after a watcher's 5xx without Retry-After: it may be
+	// well again, and if it is not, a NOTIFY a minute harms nobody.
+	failedFor = time.Minute
 	// maxRetryAfter bounds what a watcher's 503 can postpone.
 	maxRetryAfter = 10 * time.Minute
 )
