@@ -20,7 +20,7 @@ const modulePath = "github.com/tacit-presence/tacit"
 // earlier layers, or of earlier rows of its own.
 var layers = [][]string{
 	{"presence"},
-	{"xmltree", "sip", "pidf", "watcherinfo", "schema"},
+	{"xmltree", "sip", "pidf", "watcherinfo", "schema", "xcapdiff"},
 	{"location", "compose", "policy", "filter", "view", "blind"},
 	{"store", "certs", "identity", "disclosure", "intercept", "charging", "cluster"},
 	{"shard", "notifier", "agent", "registrar"},

@@ -1,0 +1,104 @@
+package xcapdiff
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/xmltree"
+)
+
+const (
+	// ListType is the media type of the lists of resources of a SUBSCRIBE
+	// (RFC 4826, 3.4.5).
+	ListType  = "application/resource-lists+xml"
+	listSpace = "urn:ietf:params:xml:ns:resource-lists"
+	// MaxEntries bounds what one subscription names (RFC 5875, 7): all documents
+	// that a user may have, and some parts of them.
+	MaxEntries = 128
+	// maxURI bounds one of them, as it is bounded in a request to the XCAP server.
+	maxURI = 8 << 10
+)
+
+// Resource is what an entry of a list names, as far as it may be one of a user's.
+type Resource struct {
+	Sel string // its URI as written, relative to the root
+	// Collection says that all documents below it are meant; then whatever is
+	// empty of AUID, User and Path stands for all.
+	Collection bool
+	AUID       string
+	Tree       bool // the way to it names the tree of users
+	User       presence.AOR
+	Path       string // the document's name below its user
+	// Part selects an element or attribute of the document; nil: all of it.
+	Part Part
+}
+
+// Part is a node selector (RFC 4825, 6.3).
+type Part interface {
+	// Element finds the element, or the one that has the attribute.
+	Element(d *xmltree.Doc) (xmltree.Node, bool)
+	// Attribute is the attribute's name; false: the element is meant.
+	Attribute() (xmltree.Name, bool)
+}
+
+// ParseList reads the URIs of a list of resources. It is flat: whatever stands in
+// it beside entries, or in another list, is passed over (RFC 5875, 4.4).
+func ParseList(text string) ([]string, error) {
+	d, err := xmltree.Parse(text, xmltree.Limits{})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if !d.Is(d.Root(), listSpace, "resource-lists") {
+		return nil, fmt.Errorf("%w: the root is not resource-lists", ErrMalformed)
+	}
+	var uris []string
+	for l := d.FirstElement(d.Root()); l != xmltree.None; l = d.NextElement(l) {
+		if !d.Is(l, listSpace, "list") {
+			continue
+		}
+		for e := d.FirstElement(l); e != xmltree.None; e = d.NextElement(e) {
+			if !d.Is(e, listSpace, "entry") {
+				continue
+			}
+			uri, ok := d.Attr(e, "", "uri")
+			switch uri = strings.Trim(uri, " "); {
+			case !ok:
+				return nil, fmt.Errorf("%w: an entry without uri", ErrMalformed)
+			case len(uri) > maxURI:
+				return nil, fmt.Errorf("%w: a URI of more than %d bytes", ErrMalformed, maxURI)
+			case strings.ContainsFunc(uri, func(r rune) bool { return r < ' ' }):
+				return nil, fmt.Errorf("%w: a control character in a URI", ErrMalformed)
+			case len(uris) == MaxEntries:
+				return nil, fmt.Errorf("%w: more than %d", ErrTooBig, MaxEntries)
+			}
+			uris = append(uris, uri)
+		}
+	}
+	return uris, nil
+}
+
+// Names reports whether the resource is, or is in, or has in it the document of
+// that name in a user's tree.
+func (r *Resource) Names(auid, path string) bool {
+	if !r.Collection {
+		return r.AUID == auid && r.Path == path
+	}
+	return (r.AUID == "" || r.AUID == auid) && (r.Path == "" || strings.HasPrefix(path, r.Path+"/"))
+}
+
+// SelOf is the URI of a document in a collection: what the collection's does not
+// say is added to it. All of name are escaped.
+func (r *Resource) SelOf(auid, user, path string) string {
+	switch {
+	case r.AUID == "":
+		return r.Sel + auid + "/users/" + user + "/" + path
+	case r.Path != "":
+		return r.Sel + strings.TrimPrefix(path, r.Path+"/")
+	case r.User != "":
+		return r.Sel + path
+	case r.Tree:
+		return r.Sel + user + "/" + path
+	}
+	return r.Sel + "users/" + user + "/" + path
+}
