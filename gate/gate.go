@@ -42,6 +42,7 @@ type Config struct {
 	Out          Out
 	Budgets      Budgets
 	Transactions *sip.ServerTable
+	Tags         notifier.TagKey // of the shards' dialogs
 	Waiting      *notifier.Waiting
 	Trace        *Trace
 	Accept       string // body types that PUBLISH takes, for OPTIONS
@@ -129,7 +130,7 @@ func (g *Gate) malformed(m *sip.Message, flow sip.Flow, err error) {
 func (g *Gate) response(m *sip.Message, flow sip.Flow) {
 	g.cfg.Counters.Responses.Add(1)
 	tag, cseq, ok := notifier.ParseBranch(m.TopVia.Branch)
-	ev := shard.Event{Kind: shard.Response, ID: tag.Shard(), Msg: m, Flow: flow, Dialog: tag, CSeq: cseq, Status: m.Status}
+	ev := shard.Event{Kind: shard.Response, ID: g.cfg.Tags.Shard(tag), Msg: m, Flow: flow, Dialog: tag, CSeq: cseq, Status: m.Status}
 	if !ok || !g.cfg.Shards.Submit(ev) {
 		g.cfg.Counters.StrayResponses.Add(1)
 		m.Release()
@@ -231,7 +232,7 @@ func (g *Gate) address(ev *shard.Event) (no sip.Reply) {
 		if !ok {
 			return sip.Reply{Status: 481}
 		}
-		ev.ID = tag.Shard()
+		ev.ID = g.cfg.Tags.Shard(tag)
 		return sip.Reply{}
 	}
 	about := m.RequestURI

@@ -134,7 +134,7 @@ func TestRequestReachesItsShard(t *testing.T) {
 
 func TestDialogReachesItsShard(t *testing.T) {
 	t.Parallel()
-	tag := notifier.Tag{42, 1}
+	tag := notifier.TagKey{}.Tag(42, [11]byte{1})
 	r := newRig(t)
 	in := strings.Replace(text("SUBSCRIBE", "sip:tacit@192.0.2.1", "Contact: <sip:x@198.51.100.7>\nEvent: presence\n"),
 		"To: <sip:alice@example.com>", "To: <sip:alice@example.com>;tag="+tag.String(), 1)

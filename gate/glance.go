@@ -39,7 +39,7 @@ func (g *Gate) Glance(b []byte, flow sip.Flow) (taken bool) {
 	if !ok {
 		return false
 	}
-	taken = g.cfg.Shards.Submit(shard.Event{Kind: shard.Response, ID: tag.Shard(), Flow: flow, Dialog: tag, CSeq: cseq, Status: 200})
+	taken = g.cfg.Shards.Submit(shard.Event{Kind: shard.Response, ID: g.cfg.Tags.Shard(tag), Flow: flow, Dialog: tag, CSeq: cseq, Status: 200})
 	if taken {
 		g.cfg.Counters.Responses.Add(1)
 	}

@@ -6,14 +6,13 @@ import (
 	"time"
 
 	"github.com/tacit-presence/tacit/presence"
-	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
 	"github.com/tacit-presence/tacit/watcherinfo"
 )
 
-// Tag is our side's dialog tag: the shard's number and 88 bits that only the
-// dialog's two ends know. It also carries our branches, so an answer finds its
-// shard and its subscription without a global map.
+// Tag is our side's dialog tag: the shard's number, masked by a TagKey, and 88
+// bits that only the dialog's two ends know. It also carries our branches, so an
+// answer finds its shard and its subscription without a global map.
 type Tag [12]byte
 
 // tagLen is the length of a Tag as text.
@@ -21,9 +20,6 @@ const tagLen = 2 * len(Tag{})
 
 // String gives the form on the wire.
 func (t Tag) String() string { return hex.EncodeToString(t[:]) }
-
-// Shard is where the dialog lives.
-func (t Tag) Shard() shard.ID { return shard.ID(t[0]) }
 
 // ParseTag reads a To tag; ok is false for a tag that we never gave out.
 func ParseTag[S ~string | ~[]byte](s S) (t Tag, ok bool) {

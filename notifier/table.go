@@ -77,7 +77,8 @@ type Table struct {
 	resumed int64
 
 	mac       hash.Hash // keyed with cfg.Secret
-	tagSecret uint64    // of entity-tags
+	tagKey    TagKey
+	tagSecret uint64 // of entity-tags
 	scratch   []byte
 	record    Record // put's, since the encoder makes it escape
 }
@@ -86,7 +87,7 @@ type Table struct {
 func NewTable(cfg Config) *Table {
 	return &Table{
 		cfg: cfg, subs: map[Tag]*Subscription{}, byConn: map[uint64][]*Subscription{},
-		mac: hmac.New(sha256.New, cfg.Secret), tagSecret: hash64(hashSeed, "entity-tag"+string(cfg.Secret)),
+		mac: hmac.New(sha256.New, cfg.Secret), tagKey: NewTagKey(cfg.Secret), tagSecret: hash64(hashSeed, "entity-tag"+string(cfg.Secret)),
 	}
 }
 
@@ -115,12 +116,13 @@ func (t *Table) Package(name presence.EventPackage) Package {
 }
 
 // tag derives the dialog's tag from the request that makes it, so that its
-// repetition, even after a restart or for a fetch, names the same dialog.
+// repetition, even after a restart or for a fetch, names the same dialog. What was
+// asked for is in it too: two aliases of one presentity are two requests.
 func (t *Table) tag(ev *shard.Event) Tag {
 	m := ev.Msg
 	event, _ := m.Get(sip.HeaderEvent)
 	b := binary.BigEndian.AppendUint32(t.scratch[:0], m.CSeq.Seq)
-	for _, s := range [...]string{string(ev.Presentity), string(ev.Who.AOR()), m.CallID, m.From.Tag(), event} {
+	for _, s := range [...]string{string(ev.Presentity), m.RequestURI, string(ev.Who.AOR()), m.CallID, m.From.Tag(), event} {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
 		b = append(b, s...)
 	}
@@ -128,10 +130,7 @@ func (t *Table) tag(ev *shard.Event) Tag {
 	t.mac.Write(b)
 	b = t.mac.Sum(b[:0])
 	t.scratch = b
-	var tag Tag
-	copy(tag[1:], b)
-	tag[0] = byte(t.cfg.Shard)
-	return tag
+	return t.tagKey.Tag(t.cfg.Shard, [len(Tag{}) - 1]byte(b))
 }
 
 // Fingerprint tells whether a request is the one seen before: by Call-ID, CSeq,

@@ -266,7 +266,7 @@ func (a admin) EndSub(id string) error {
 	if !ok {
 		return fmt.Errorf("%w: no subscription %s", ErrNoSuch, id)
 	}
-	err := a.do(tag.Shard(), func(m *machine, now time.Time, out *shard.Batch) { ok = m.agent.EndSubscription(tag, now, out) })
+	err := a.do(a.c.tags.Shard(tag), func(m *machine, now time.Time, out *shard.Batch) { ok = m.agent.EndSubscription(tag, now, out) })
 	if err == nil && !ok {
 		err = fmt.Errorf("%w: no subscription %s", ErrNoSuch, id)
 	}

@@ -38,6 +38,7 @@ type Core struct {
 	trees   *xcap.Handler
 	trace   *gate.Trace
 	addrs   notifier.Addresses
+	tags    notifier.TagKey
 	trusted atomic.Pointer[[]netip.Prefix] // who may be dialled
 	conceal atomic.Pointer[Privacy]
 	count   counters
@@ -92,7 +93,7 @@ func NewCore(cfg Config, st store.Store, out gate.Out, addrs notifier.Addresses)
 
 // build restores all shards and connects them with the gate.
 func (c *Core) build(secret []byte, out gate.Out, addrs notifier.Addresses) error {
-	c.addrs = addrs
+	c.addrs, c.tags = addrs, notifier.NewTagKey(secret)
 	c.count.txs = sip.NewServerTable(c.cfg.Limits.MaxTransactions, sip.DefaultTimers)
 	waiting := new(notifier.Waiting)
 	machines, err := c.machines(secret, waiting)
@@ -107,6 +108,7 @@ func (c *Core) build(secret []byte, out gate.Out, addrs notifier.Addresses) erro
 		Shards:       submitter{c},
 		Out:          out,
 		Transactions: c.count.txs,
+		Tags:         c.tags,
 		Waiting:      waiting,
 		Trace:        c.trace,
 		Accept:       pidf.ContentType + ", " + pidf.PartialContentType,
