@@ -28,9 +28,29 @@ type Asker interface {
 	Recall(s *Subscription, keep string) error
 }
 
+// Parametered is an event package with parameters of Event of its own.
+type Parametered interface {
+	// Parameters takes those of a SUBSCRIBE that makes or refreshes s, after Ask.
+	// keep is stored with the subscription, and comes back after a restart, after
+	// Recall, as if it were the parameters.
+	Parameters(s *Subscription, params string) (keep string)
+}
+
+// parameters gives those of Event to the event package.
+func (s *Subscription) parameters(params string) {
+	p, ok := s.Package.(Parametered)
+	if !ok {
+		return
+	}
+	if keep := p.Parameters(s, params); keep != "" || s.extra != nil {
+		s.more().params = keep
+	}
+}
+
 // extra is what few subscriptions have.
 type extra struct {
 	kept     string // what Asker.Ask wants kept
+	params   string // what Parametered.Parameters wants kept
 	data     any    // the package's own
 	rates    rates
 	suppress condition

@@ -21,6 +21,17 @@ type fake struct {
 	text string
 	told []uint64 // what Told was, at each Render
 	body Body     // but for text and sum
+
+	params []string // what came to Parameters
+}
+
+func (f *fake) Parameters(_ *Subscription, params string) string {
+	f.params = append(f.params, params)
+	mode, _ := sip.HeaderParam(params, "mode")
+	if mode == "" {
+		return ""
+	}
+	return ";mode=" + mode
 }
 
 func (*fake) Name() presence.EventPackage   { return "presence" }
@@ -77,6 +88,7 @@ type bench struct {
 	out   shard.Batch
 	seq   int
 	tag   string // of the dialog
+	event string // parameters of Event
 	store map[string][]byte
 }
 
@@ -124,6 +136,7 @@ func (b *bench) subscribe(lines, body string) []*sip.Message {
 	text := subscribeText(lines)
 	text = strings.Replace(text, "CSeq: 7", fmt.Sprintf("CSeq: %d", 7+b.seq), 1)
 	text = strings.Replace(text, "Content-Length: 0\n\n", fmt.Sprintf("Content-Length: %d\n\n", len(body)), 1) + body
+	text = strings.Replace(text, "Event: presence", "Event: presence"+b.event, 1)
 	if b.tag != "" {
 		text = strings.Replace(text, "To: <sip:alice@example.com>", "To: <sip:alice@example.com>;tag="+b.tag, 1)
 	}
@@ -226,6 +239,23 @@ func TestBodies(t *testing.T) {
 	b.restart()
 	if sent := b.tick(0); len(sent) != 1 || sent[0].Body != "hello6" {
 		t.Errorf("after a restart %v", sent)
+	}
+}
+
+// A package's own parameters of Event come with each SUBSCRIBE that is accepted,
+// and once more after a restart.
+func TestParameters(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.event = ";mode=fine;other=1"
+	b.answer(only(t, b.subscribe("Expires: 600\n", ""), 200, 1), 200)
+	b.restart()
+	b.event = ""
+	only(t, b.subscribe("Expires: 0\nContent-Type: text/plain\n", "refused"), 415, 0)
+	b.answer(only(t, b.subscribe("Expires: 600\n", ""), 200, 1), 200)
+	b.restart()
+	if got := fmt.Sprintf("%q", b.pkg.params); got != `[";mode=fine;other=1" ";mode=fine" ""]` {
+		t.Error(got)
 	}
 }
 

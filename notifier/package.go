@@ -11,6 +11,7 @@ import (
 	"github.com/tacit-presence/tacit/sip"
 	"github.com/tacit-presence/tacit/view"
 	"github.com/tacit-presence/tacit/watcherinfo"
+	"github.com/tacit-presence/tacit/xcapdiff"
 )
 
 // State is what an event package makes of a subscription.
@@ -74,6 +75,14 @@ func FromWatchers(f watcherinfo.Final) Body {
 	}
 	// RFC 3858, 3: versions begin at 0.
 	return Body{contentType: watcherinfo.ContentType, text: f.Body(), versionAt: int32(f.VersionAt()), sum: f.Sum()}
+}
+
+// FromXCAPDiff makes the body of a NOTIFY of changes of XCAP resources.
+func FromXCAPDiff(f xcapdiff.Final) Body {
+	if f.Body() == "" {
+		return Body{}
+	}
+	return Body{contentType: xcapdiff.ContentType, text: f.Body(), sum: f.Sum()}
 }
 
 // Package is one event package (RFC 6665, 7.2).

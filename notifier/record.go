@@ -52,6 +52,7 @@ type Record struct {
 	Has        uint64              `cbor:"34,keyasint,omitempty"` // or the sum of what matched
 	Since      int64               `cbor:"35,keyasint,omitempty"`
 	Happening  watcherinfo.Event   `cbor:"36,keyasint,omitempty"`
+	Params     string              `cbor:"37,keyasint,omitempty"` // of Event, as the package keeps them
 	Also       presence.AOR        `cbor:"40,keyasint,omitempty"`
 	Private    bool                `cbor:"41,keyasint,omitempty"`
 }
@@ -74,6 +75,7 @@ func (t *Table) put(s *Subscription, out *shard.Batch) {
 		Also: s.Watcher.Also(), Private: s.Watcher.Private(),
 	}
 	if s.extra != nil {
+		t.record.Params = s.extra.params
 		t.record.Always, t.record.Has = s.extra.suppress.always, s.extra.suppress.sum
 	}
 	value, err := store.AppendEncode(t.scratch[:0], &t.record)
@@ -199,8 +201,13 @@ func (t *Table) restoreExtra(s *Subscription, r *Record, now time.Time) error {
 	if c := (condition{always: r.Always, sum: r.Has}); c != (condition{}) {
 		s.more().suppress = c
 	}
-	if r.Kept == "" {
-		return nil
+	if r.Kept != "" {
+		if err := s.recall(r.Kept); err != nil {
+			return err
+		}
 	}
-	return s.recall(r.Kept)
+	if r.Params != "" {
+		s.parameters(r.Params)
+	}
+	return nil
 }

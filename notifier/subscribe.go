@@ -16,6 +16,7 @@ import (
 type ask struct {
 	pkg      Package
 	eventID  string
+	params   string // of Event
 	expires  time.Duration
 	target   string
 	format   int    // index in pkg.Accepts
@@ -66,7 +67,7 @@ func (t *Table) Subscribe(ev *shard.Event, res *Resource, now time.Time, out *sh
 		t.refuse(ev, &refusal{status: 403}, out)
 		return
 	}
-	if t.cfg.MaxPer > 0 && res.count(ev.Who.AOR(), a.pkg) >= t.cfg.MaxPer {
+	if t.cfg.MaxPer > 0 && res.count(s) >= t.cfg.MaxPer {
 		t.refuse(ev, &refusal{status: 503, reason: "Too Many Subscriptions", headers: []sip.Header{{ID: sip.HeaderRetryAfter, Value: "60"}}}, out)
 		return
 	}
@@ -74,6 +75,7 @@ func (t *Table) Subscribe(ev *shard.Event, res *Resource, now time.Time, out *sh
 		t.refuse(ev, no, out)
 		return
 	}
+	s.parameters(a.params)
 	s.state, s.since, s.expires = s.Grant.State, now.UnixNano(), now.Add(a.expires).UnixNano()
 	s.event = watcherinfo.Subscribe
 	t.add(s)
@@ -152,6 +154,7 @@ func (t *Table) refresh(ev *shard.Event, s *Subscription, a ask, now time.Time, 
 		t.refuse(ev, no, out)
 		return
 	}
+	s.parameters(a.params)
 	s.request = Fingerprint(ev.Msg)
 	s.expires = now.Add(a.expires).UnixNano()
 	told := s.told
@@ -193,6 +196,7 @@ func (t *Table) refresh(ev *shard.Event, s *Subscription, a ask, now time.Time, 
 func (t *Table) read(m *sip.Message) (a ask, no *refusal) {
 	event, _ := m.Get(sip.HeaderEvent)
 	name, params := sip.SplitParams(event)
+	a.params = params
 	if a.pkg = t.Package(presence.EventPackage(name)); a.pkg == nil {
 		return a, &refusal{status: 489, headers: []sip.Header{t.AllowEvents()}}
 	}
@@ -467,18 +471,42 @@ func (r *Resource) entity(requestURI string) string {
 func (r *Resource) madeBefore(ev *shard.Event) *Subscription {
 	repetition := RepetitionOf(ev.Msg)
 	for _, s := range r.subs {
-		if s.restored && repetition.Of(s.request) && s.Watcher.AOR() == ev.Who.AOR() {
+		if s.restored && repetition.Of(s.request) && s.Watcher.AOR() == ev.Who.AOR() && s.AskedFor(ev.Msg.RequestURI) {
 			return s
 		}
 	}
 	return nil
 }
 
-func (r *Resource) count(w presence.AOR, p Package) (n int) {
-	for _, s := range r.subs {
-		if s.Package == p && s.Watcher.AOR() == w {
+// count is how many there are like s already: of one alias, for a common limit
+// would tell a watcher which ones are one presentity's.
+func (r *Resource) count(s *Subscription) (n int) {
+	for _, other := range r.subs {
+		if other.Package == s.Package && other.Watcher.AOR() == s.Watcher.AOR() && other.AskedFor(s.Entity) {
 			n++
 		}
 	}
 	return n
+}
+
+// AskedFor reports whether s was made for that address-of-record, however it is
+// spelled, and not for another one of the same presentity.
+func (s *Subscription) AskedFor(uri string) bool {
+	if s.Entity == uri {
+		return true
+	}
+	u, err := sip.ParseURI(s.Entity)
+	if err != nil {
+		return false
+	}
+	v, err := sip.ParseURI(uri)
+	if err != nil {
+		return false
+	}
+	a, err := u.AOR()
+	if err != nil {
+		return false
+	}
+	b, err := v.AOR()
+	return err == nil && a == b
 }
