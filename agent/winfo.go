@@ -118,7 +118,7 @@ func (k *winfoPackage) Render(sub *notifier.Subscription, now time.Time) notifie
 	list := watcherinfo.List{Resource: sub.Entity, Package: eventPresence}
 	doc := watcherinfo.Document{Lists: []watcherinfo.List{list}}
 	if sub.Grant.Class != seesAll {
-		rows := k.shard.itself(p, sub.Watcher.AOR())
+		rows := k.shard.itself(p, sub)
 		doc.Lists[0].Watchers = shown(k.shard.named(p, rows), now)
 		return notifier.FromWatchers(doc.Render(stateOf(rows)))
 	}
@@ -209,12 +209,14 @@ func watcher(sub *notifier.Subscription, state notifier.State) Watcher {
 
 // itself lists one watcher's own subscriptions, and tells it no more than their
 // Subscription-State does (RFC 3857, 4.7.2): where decisions are hidden, not even
-// that there was one.
-func (s *Shard) itself(p *presentity, a presence.AOR) (rows []Watcher) {
+// that there was one, and only those made by the name that it asks with, since not
+// all may know which names are one presentity's.
+func (s *Shard) itself(p *presentity, asks *notifier.Subscription) (rows []Watcher) {
+	hidden := s.conceals(p)
 	for _, sub := range p.Subscribers() {
-		if s.told(sub) && sub.Watcher.AOR() == a {
+		if s.told(sub) && sub.Watcher.AOR() == asks.Watcher.AOR() && (!hidden || sub.AskedFor(asks.Entity)) {
 			w := watcher(sub, sub.State())
-			if s.conceals(p) {
+			if hidden {
 				w.Event = watcherinfo.Subscribe
 			}
 			w.Private = false
