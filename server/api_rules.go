@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/xcap"
 )
 
 // RulesAdmin is the part of Admin about privacy rules: what they say, and what
@@ -46,6 +48,9 @@ func (n DocumentName) filled() DocumentName {
 	}
 	return n
 }
+
+// MaxDocument bounds a document, in bytes.
+const MaxDocument = xcap.DefaultMaxDocument
 
 // DocumentInput is a document to be put, or asked about.
 type DocumentInput struct {
@@ -145,10 +150,13 @@ type WatcherChange struct {
 // Difference is one thing that is gained or lost, in words.
 type Difference struct {
 	What   string `json:"what"`
-	Gained bool   `json:"gained"` // else lost
 	Before string `json:"before,omitempty"`
 	After  string `json:"after,omitempty"`
+	Gained bool   `json:"gained"` // else lost
 }
+
+// String says it in a sentence's worth of words.
+func (d Difference) String() string { return policy.Difference(d).String() }
 
 // WatcherList is who watches, and what the presentity is to be told of.
 type WatcherList struct {

@@ -204,7 +204,7 @@ func (r *RulesDiff) add(c *agent.Comparison) {
 		change.Watcher = c.Who.AOR()
 	}
 	for _, x := range c.Differences {
-		change.Differences = append(change.Differences, Difference{What: x.What, Gained: x.Gained, Before: x.Before, After: x.After})
+		change.Differences = append(change.Differences, Difference(x))
 	}
 	r.Changes = append(r.Changes, change)
 }

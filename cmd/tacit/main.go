@@ -40,11 +40,13 @@ type cli struct {
 	Serve      serveCmd      `cmd:"" group:"server" help:"Run the server that a configuration file describes. SIGHUP reads the file again."`
 	Config     configCmd     `cmd:"" group:"server" help:"Check or describe the configuration file."`
 
-	User  userCmd  `cmd:"" group:"operate" help:"Users: who can log in, and by which addresses."`
-	Rules rulesCmd `cmd:"" group:"operate" help:"What each watcher gets of a presentity."`
-	Subs  subsCmd  `cmd:"" group:"operate" help:"Live subscriptions."`
-	Pubs  pubsCmd  `cmd:"" group:"operate" help:"Live publications."`
-	Trace traceCmd `cmd:"" group:"operate" help:"Show the SIP messages of one user as they come and go, secrets redacted, until interrupted."`
+	User     userCmd     `cmd:"" group:"operate" help:"Users: who can log in, and by which addresses."`
+	Rules    rulesCmd    `cmd:"" group:"operate" help:"What each watcher gets of a presentity."`
+	Explain  explainCmd  `cmd:"" group:"operate" help:"Why a watcher gets what it gets of a presentity, and what that is."`
+	Watchers watchersCmd `cmd:"" group:"operate" help:"Who watches a presentity, and what it is to be told of; decide about one."`
+	Subs     subsCmd     `cmd:"" group:"operate" help:"Live subscriptions."`
+	Pubs     pubsCmd     `cmd:"" group:"operate" help:"Live publications."`
+	Trace    traceCmd    `cmd:"" group:"operate" help:"Show the SIP messages of one user as they come and go, secrets redacted, until interrupted."`
 
 	Publish publishCmd `cmd:"" group:"client" help:"Publish presence on any server, and keep it there until interrupted."`
 	Watch   watchCmd   `cmd:"" group:"client" help:"Watch presence on any server."`

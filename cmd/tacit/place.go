@@ -30,6 +30,7 @@ type operator struct {
 	dir     string
 	domains []string // the first is the default; may be empty on a running server
 	stopped bool
+	guessed bool // stopped, and no configuration is at hand
 	close   func() error
 }
 
@@ -89,7 +90,7 @@ func (p *place) open() (*operator, error) {
 		if err != nil {
 			return err
 		}
-		o.Admin, o.stopped, o.close = stopped, true, stopped.Close
+		o.Admin, o.stopped, o.guessed, o.close = stopped, true, file == "", stopped.Close
 		return nil
 	})
 	return o, err
@@ -142,6 +143,13 @@ func (o *operator) aor(s string) (presence.AOR, error) { return parseAOR(s, o.do
 func (o *operator) noteStopped(e *env) {
 	if o.stopped {
 		fmt.Fprintln(e.stderr, "note: the server is stopped; what was decided meanwhile takes effect on subscriptions at its next start")
+	}
+}
+
+// noteGuessed says that what depends on the configuration may be otherwise.
+func (o *operator) noteGuessed(e *env) {
+	if o.guessed {
+		fmt.Fprintln(e.stderr, "note: the server is stopped and no configuration is given: the default decision, concealment and operator's rules are taken to be localserve's")
 	}
 }
 

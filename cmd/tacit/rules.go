@@ -18,6 +18,11 @@ type rulesCmd struct {
 	Remove      removeCmd      `cmd:"" help:"No rule any more: the server's default decision holds."`
 	List        ruleListCmd    `cmd:"" help:"List the rules, of one presentity or all."`
 	Pending     pendingCmd     `cmd:"" help:"List who waits for a presentity's decision."`
+	Diff        diffCmd        `cmd:"" help:"Say who would gain and lose what by a document of rules. Nothing is changed."`
+	Put         putCmd         `cmd:"" help:"Save a document of rules or preferences, as a PUT by XCAP does, and say what that changes."`
+	Get         getCmd         `cmd:"" help:"Print a document."`
+	Documents   documentsCmd   `cmd:"" help:"List a presentity's documents."`
+	Delete      deleteCmd      `cmd:"" help:"Remove a document, and say what that changes."`
 }
 
 // pair is what a rule is about.
@@ -52,7 +57,13 @@ func (c *pair) set(e *env, h policy.Handling) error {
 	if err := plainAddress(c.Watcher, "WATCHER"); err != nil {
 		return err
 	}
-	return c.do(e, h.String(), func(o *operator, p, w presence.AOR) error { return o.SetRule(p, w, h) })
+	return c.do(e, h.String(), func(o *operator, p, w presence.AOR) error {
+		if err := o.SetRule(p, w, h); err != nil {
+			return err
+		}
+		noteKept(e, o, p, w, h)
+		return nil
+	})
 }
 
 type allowCmd struct{ pair }
