@@ -271,7 +271,22 @@ func (s *Shard) changed(p *presentity, now time.Time, out *shard.Batch) {
 		// What is published now may change who may see it: first the decisions.
 		s.redecide(p, now, out)
 	}
+	if s.conceals(p) && p.silent() {
+		// As if all watchers had been blocked: so who has been cannot tell by the pace.
+		s.table.Ceased(&p.Resource, s.presence, now, out)
+		return
+	}
 	s.table.Changed(&p.Resource, s.presence, now, out)
+}
+
+// silent reports whether p publishes nothing.
+func (p *presentity) silent() bool {
+	for _, pub := range p.pubs {
+		if !pub.removed {
+			return false
+		}
+	}
+	return len(p.hardState(nil)) == 0
 }
 
 func (s *Shard) compose(p *presentity) {

@@ -21,6 +21,16 @@ func (t *Table) Changed(r *Resource, p Package, now time.Time, out *shard.Batch)
 	}
 }
 
+// Ceased is Changed for a state that is over: it is told whatever the rate allows.
+func (t *Table) Ceased(r *Resource, p Package, now time.Time, out *shard.Batch) {
+	for _, s := range r.subs {
+		if s.Package == p && s.state == Active {
+			s.hurry = true
+		}
+	}
+	t.Changed(r, p, now, out)
+}
+
 // Decided applies a new decision on one subscription (RFC 5025, 3.2.1: what each
 // change of sub-handling does to a subscription that runs).
 func (t *Table) Decided(s *Subscription, g Grant, now time.Time, out *shard.Batch) {
