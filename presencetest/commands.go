@@ -14,7 +14,11 @@ import (
 
 // commands are those of a script; Run documents them.
 var commands = map[string]func(*script, *command) error{
-	"user":     (*script).addUser,
+	"user": (*script).addUser,
+	"remove-user": func(s *script, c *command) error {
+		defer s.w.Settle()
+		return s.w.Core.Admin().RemoveUser(c.word(0))
+	},
 	"as":       (*script).as,
 	"document": (*script).document,
 	"rule":     func(s *script, c *command) error { s.w.Rule(c.word(0), c.word(1), c.word(2)); s.w.Settle(); return nil },

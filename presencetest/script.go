@@ -25,6 +25,7 @@ import (
 //
 //	config KEY=VALUE...              before everything else
 //	user NAME [alias=URI]...         provision a user, or give it aliases
+//	remove-user NAME                 as tacit user rm does
 //	as NAME[/DEVICE] [transport=tcp] [digest]
 //	rule PRESENTITY block|confirm|polite-block|allow|none WATCHER
 //	document USER AUID/NAME FILE|none  put the user's XCAP document, or remove it
