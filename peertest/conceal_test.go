@@ -301,6 +301,43 @@ func TestConcealment(t *testing.T) {
 	}
 }
 
+// spellings are ways of writing a name's URI.
+var spellings = []string{
+	"sip:%s@example.com", "sips:%s@example.com", "pres:%s@example.com", "SIP:%s@EXAMPLE.com", "sip:%s@example.com:5070",
+	"sip:%s@example.com;user=phone", "sip:%s@example.com;transport=tcp;lr", "sip:%s:word@example.com", "sip:%%70%s@example.com",
+	"sip:%s%%00@example.com", "sip:%s%%40@example.com", "sip:%s;x=y@example.com", "sip:%s." + strings.Repeat("x", 400) + "@example.com",
+	"sip:%s@example.org", "sip:%s@example.com.", "im:%s@example.com", "sip:example.com;x=%s",
+}
+
+// However a name is spelled, whoever it is of is answered alike.
+func TestConcealedSpellings(t *testing.T) {
+	const n = 2
+	list := newPeople(n)
+	s := concealed(t, "on", list, []string{"tcp"}, n)
+	p := newProber(t, s, 0, "tcp")
+	p.become(watcher("tcp", 0))
+	for _, spelling := range spellings {
+		for _, method := range []string{"SUBSCRIBE", "PUBLISH"} {
+			var first *observation
+			for _, which := range presentities {
+				name := list[which][0]
+				q := &probe{method: method, target: name, uri: fmt.Sprintf(spelling, name), headers: eventPresence + "Expires: 0\r\n"}
+				if strings.Contains(spelling, "%%70") { // the p that all names begin with
+					q.target, q.uri = name[1:], fmt.Sprintf(spelling, name[1:])
+				}
+				o := p.one(q)[0]
+				if first == nil {
+					first = o
+				}
+				if o.shape != first.shape {
+					t.Errorf("%s %s: %s is answered\n%s\n%s\nand %s\n%s\n%s", method, q.uri, which, o.first, o.second, allowed, first.first, first.second)
+				}
+			}
+		}
+	}
+	s.healthy()
+}
+
 // The same observer tells them apart where nothing is hidden.
 func TestPlainAnswers(t *testing.T) {
 	plainly(t)
