@@ -102,3 +102,40 @@ func (r *Resource) SelOf(auid, user, path string) string {
 	}
 	return r.Sel + "users/" + user + "/" + path
 }
+
+// Select gives the part of a document that the resource names; false: there is
+// none. The text of an element of more than most bytes is left out (RFC 5875, 4.7).
+func (r *Resource) Select(d *xmltree.Doc, most int) (Item, bool) {
+	i := Item{Kind: KindElement, Sel: r.Sel}
+	n, ok := r.Part.Element(d)
+	if !ok {
+		return i, false
+	}
+	if name, is := r.Part.Attribute(); is {
+		i.Kind = KindAttribute
+		i.Text, ok = d.Attr(n, name.Space, name.Local)
+		return i, ok
+	}
+	if span := d.Span(n); span.End-span.Start <= most {
+		i.Text = d.Raw(n)
+		i.Scope = scopeOf(d.AppendScope(nil, n), i.Text)
+	}
+	return i, true
+}
+
+// Hash is a hash of some texts, the same in every process. It protects nobody from
+// himself: whoever has two of his own states collide misses a change of one.
+func Hash(texts ...string) uint64 {
+	const seed, prime = 14695981039346656037, 1099511628211
+	h := uint64(seed)
+	for _, s := range texts {
+		h = (h ^ uint64(len(s))) * prime
+		for i := 0; i < len(s); i++ {
+			h = (h ^ uint64(s[i])) * prime
+		}
+	}
+	// Mixed well, so that sums of hashes are as good (SplitMix64's last step).
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return h ^ h>>31
+}
