@@ -38,6 +38,7 @@ type Config struct {
 	Settings        Settings
 	Owner           func(presence.Presentity) []presence.AOR // none: nobody's
 	ListMembers     ListMembers                              // nil: rules' external lists name nobody
+	Trees           XCAPTrees                                // nil: there are no XCAP documents to subscribe to
 	Undecided       *Undecided                               // nil: each shard counts for itself
 	MinExpires      time.Duration
 	MaxExpires      time.Duration
@@ -74,6 +75,7 @@ type Shard struct {
 	table     *notifier.Table
 	presence  *presencePackage
 	winfo     *winfoPackage
+	xcapDiff  *xcapDiffPackage
 	people    map[presence.Presentity]*presentity
 	rand      *rand.ChaCha8
 	last      uint64 // of tick
@@ -107,6 +109,7 @@ type presentity struct {
 	askers    []asker
 	waiting   []*waiting // oldest first
 	winfo     *winfo     // nil: nobody watches its watchers
+	steps     *steps     // of its documents; nil: nobody watches them
 	next      time.Time  // when the first publication runs out
 }
 
@@ -119,14 +122,17 @@ func New(cfg Config) *Shard {
 	if s.cfg.Undecided == nil {
 		s.cfg.Undecided = new(Undecided)
 	}
-	s.presence, s.winfo = &presencePackage{shard: s}, &winfoPackage{shard: s}
+	s.presence, s.winfo, s.xcapDiff = &presencePackage{shard: s}, &winfoPackage{shard: s}, &xcapDiffPackage{shard: s}
 	n := cfg.Notifier
 	n.Shard, n.MinExpires, n.MaxExpires, n.MinInterval = cfg.ID, cfg.MinExpires, cfg.MaxExpires, cfg.Settings.MinInterval
-	n.Packages = []notifier.Package{s.presence, s.winfo}
+	n.Packages = []notifier.Package{s.presence, s.winfo, s.xcapDiff}
 	n.Observe = s.happened
 	s.table = notifier.NewTable(n)
 	return s
 }
+
+// AllowEvents lists the event packages, as Allow-Events has them.
+func (s *Shard) AllowEvents() string { return s.table.AllowEvents().Value }
 
 // Step applies one event.
 func (s *Shard) Step(ev *shard.Event, now time.Time, out *shard.Batch) {

@@ -136,9 +136,12 @@ func (p *presentity) document(n DocumentName) *kept {
 func (s *Shard) ChangeDocument(id presence.Presentity, n DocumentName, was presence.EntityTag, body string, m Meaning, now time.Time, out *shard.Batch) (Document, error) {
 	p := s.presentity(id)
 	defer s.drop(p)
+	old, retain := p.version(n)
 	d, err := s.replaceDocument(p, n, was, body, m, now, out)
 	if err == nil {
+		_, still := p.version(n)
 		s.documentChanged(p, n, now, out)
+		s.stepped(p, old, d, retain && still, now, out)
 	}
 	return d, err
 }
@@ -182,11 +185,16 @@ func (s *Shard) putDocument(p *presentity, d *kept, out *shard.Batch) {
 // RemoveDocument removes the document with that entity-tag, else its error is
 // ErrChanged. It is in effect as ChangeDocument is.
 func (s *Shard) RemoveDocument(id presence.Presentity, n DocumentName, was presence.EntityTag, now time.Time, out *shard.Batch) error {
+	p := s.people[id]
+	if p == nil {
+		return ErrChanged
+	}
+	old, retain := p.version(n)
 	if err := s.DropDocument(id, n, was, out); err != nil {
 		return err
 	}
-	p := s.people[id]
 	s.documentChanged(p, n, now, out)
+	s.stepped(p, old, Document{}, retain, now, out)
 	s.drop(p)
 	return nil
 }
@@ -204,6 +212,15 @@ func (s *Shard) DropDocument(id presence.Presentity, n DocumentName, was presenc
 	p.docs = slices.DeleteFunc(p.docs, func(other *kept) bool { return other == d })
 	out.Records.Delete(s.documentKey(p, n))
 	return nil
+}
+
+// version is a document as it is, the zero Document if there is none; retain says
+// that nothing in it has to be discarded at some time.
+func (p *presentity) version(n DocumentName) (d Document, retain bool) {
+	if k := p.document(n); k != nil {
+		return k.Document, k.discard.IsZero()
+	}
+	return Document{}, true
 }
 
 // documentChanged brings a change into effect.

@@ -111,8 +111,10 @@ func (s *Shard) discardDue(p *presentity, now time.Time, out *shard.Batch) (chan
 		if err != nil {
 			kept, doc = emptied(d.meaning.Presence.Entity())
 		}
+		old := d.Document
 		d.Body, d.meaning.Presence, d.ETag = kept, doc, s.entityTag()
 		s.putDocument(p, d, out)
+		s.stepped(p, old, d.Document, false, now, out)
 		changed = true
 	}
 	return changed

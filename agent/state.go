@@ -209,7 +209,11 @@ func (s *Shard) RemovePresentity(id presence.Presentity, now time.Time, out *sha
 	for _, d := range p.docs {
 		out.Records.Delete(s.documentKey(p, d.DocumentName))
 	}
+	gone := p.docs
 	p.docs, p.askers = nil, nil
+	for _, d := range gone {
+		s.stepped(p, d.Document, Document{}, false, now, out)
+	}
 	s.endWaiting(p, out, func(*waiting) watcherinfo.Event { return watcherinfo.NoResource })
 	if p.notices != nil {
 		out.Records.Delete(s.noticesKey(p))

@@ -1,0 +1,220 @@
+package agent
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/tacit-presence/tacit/notifier"
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/shard"
+	"github.com/tacit-presence/tacit/xcapdiff"
+)
+
+const (
+	// maxSteps and maxStepBytes bound what is remembered of the versions of one
+	// presentity's documents for patches; who has missed more fetches the document.
+	maxSteps     = 64
+	maxStepBytes = 1 << 20
+	// maxPatched is the longest document that patches are worked out for: that
+	// takes the time of some readings of it, which all of a shard wait for.
+	maxPatched = 64 << 10
+	// maxPatches is how many patches are kept for the next watcher who needs one.
+	maxPatches = 16
+)
+
+// steps are the last changes of a presentity's documents. nil are none.
+type steps struct {
+	end     uint64 // number of changes so far
+	list    []step // the last of them
+	bytes   int
+	patches map[[2]presence.EntityTag][]xcapdiff.Op
+}
+
+// step is one change of one document, from one version to the next; either may be
+// none, with an empty entity-tag.
+type step struct {
+	DocumentName
+	number uint64 // from 1
+	was    Document
+	is     Document
+	known  bool // the versions are kept, and not their entity-tags alone
+}
+
+func (s *steps) count() uint64 {
+	if s == nil {
+		return 0
+	}
+	return s.end
+}
+
+// note remembers a change; keep says whether what the document said is needed.
+func (s *steps) note(was, is Document, keep bool) {
+	s.end++
+	st := step{DocumentName: is.DocumentName, number: s.end, was: was, is: is, known: keep}
+	if is.ETag == "" {
+		st.DocumentName = was.DocumentName
+	}
+	if !keep {
+		st.was.Body, st.is.Body = "", ""
+	}
+	s.list = append(s.list, st)
+	s.bytes += st.size()
+	drop := 0
+	for drop < len(s.list) && (len(s.list)-drop > maxSteps || s.bytes > maxStepBytes) {
+		s.bytes -= s.list[drop].size()
+		drop++
+	}
+	s.list = slices.Delete(s.list, 0, drop)
+}
+
+func (st *step) size() int { return len(st.was.Body) + len(st.is.Body) }
+
+// since lists the changes of a document after so many steps, if they are all
+// known and lead from the one version to the other.
+func (s *steps) since(at uint64, n DocumentName, was, is presence.EntityTag) []*step {
+	if s == nil || s.end-at > uint64(len(s.list)) {
+		return nil
+	}
+	var chain []*step
+	for i := len(s.list) - int(s.end-at); i < len(s.list); i++ {
+		if st := &s.list[i]; st.DocumentName == n {
+			if st.was.ETag != was {
+				return nil
+			}
+			chain, was = append(chain, st), st.is.ETag
+		}
+	}
+	if was != is {
+		return nil
+	}
+	return chain
+}
+
+// patch adds to an item how the one version becomes the other, as far as that can
+// be said.
+func (s *steps) patch(i xcapdiff.Item, was, is string) xcapdiff.Item {
+	switch {
+	case i.Was == "" || i.Is == "" || max(len(was), len(is)) > maxPatched:
+		return i
+	case was == is:
+		i.Same = true
+		return i
+	}
+	key := [2]presence.EntityTag{i.Was, i.Is}
+	ops, done := s.patches[key]
+	if !done {
+		ops = xcapdiff.Changes(was, is)
+		if s.patches == nil || len(s.patches) >= maxPatches {
+			s.patches = map[[2]presence.EntityTag][]xcapdiff.Op{}
+		}
+		s.patches[key] = ops
+	}
+	i.Ops = ops
+	return i
+}
+
+// changesSince tells what has changed from the one state of a subscription to the
+// other; parts are those of the new one.
+func (p *presentity) changesSince(mode diffMode, old, now *diffState, parts []xcapdiff.Item) (items []xcapdiff.Item) {
+	before, after := old.docs, now.docs
+	for len(before)+len(after) > 0 {
+		order := -1
+		switch {
+		case len(before) == 0:
+			order = 1
+		case len(after) > 0:
+			order = cmp.Or(cmp.Compare(before[0].AUID, after[0].AUID), cmp.Compare(before[0].Path, after[0].Path))
+		}
+		var was, is diffDocument
+		if order <= 0 {
+			was, before = before[0], before[1:]
+		}
+		if order >= 0 {
+			is, after = after[0], after[1:]
+		}
+		if was.etag != is.etag {
+			items = append(items, p.steps.tell(mode, old.at, was, is)...)
+		}
+	}
+	for i, part := range now.parts {
+		if !slices.Contains(old.parts, part) {
+			items = append(items, parts[i])
+		}
+	}
+	for _, part := range old.parts {
+		same := func(other diffPart) bool { return other.kind == part.kind && other.sel == part.sel }
+		if !slices.ContainsFunc(now.parts, same) {
+			// RFC 5875, 4.7: also where what it was in has gone.
+			items = append(items, xcapdiff.Item{Kind: part.kind, Sel: part.sel, Gone: true})
+		}
+	}
+	return items
+}
+
+// tell tells how a document has come from one version to another. What is not
+// known well enough is told as without patches, as it may be at any time
+// (RFC 5875, 4.7).
+func (s *steps) tell(mode diffMode, at uint64, was, is diffDocument) []xcapdiff.Item {
+	n, sel := is.DocumentName, is.sel
+	if is.etag == "" {
+		n, sel = was.DocumentName, was.sel
+	}
+	whole := xcapdiff.Item{Sel: sel, Was: was.etag, Is: is.etag}
+	if mode == noPatching {
+		return []xcapdiff.Item{whole}
+	}
+	chain := s.since(at, n, was.etag, is.etag)
+	if len(chain) == 0 {
+		return []xcapdiff.Item{whole}
+	}
+	if mode == aggregate {
+		if first, last := chain[0], chain[len(chain)-1]; first.known && last.known {
+			whole = s.patch(whole, first.was.Body, last.is.Body)
+		}
+		return []xcapdiff.Item{whole}
+	}
+	items := make([]xcapdiff.Item, 0, len(chain))
+	for _, st := range chain {
+		i := xcapdiff.Item{Sel: sel, Was: st.was.ETag, Is: st.is.ETag}
+		if st.known {
+			i = s.patch(i, st.was.Body, st.is.Body)
+		}
+		items = append(items, i)
+	}
+	return items
+}
+
+// stepped tells those who watch p's documents of a change; the new version is in
+// its place. What must not be kept for longer than the document is not kept here
+// either, without retain.
+func (s *Shard) stepped(p *presentity, was, is Document, retain bool, now time.Time, out *shard.Batch) {
+	n := is.DocumentName
+	if is.ETag == "" {
+		n = was.DocumentName
+	}
+	var concerned []*notifier.Subscription
+	watched, patching := false, false
+	for _, sub := range p.Subscribers() {
+		if sub.Package != s.xcapDiff {
+			continue
+		}
+		watched = true
+		w := watchOf(sub)
+		if slices.ContainsFunc(w.named, func(r xcapdiff.Resource) bool { return r.Names(n.AUID, n.Path) }) {
+			concerned = append(concerned, sub)
+			patching = patching || w.mode != noPatching
+		}
+	}
+	if !watched {
+		p.steps = nil
+		return
+	}
+	if p.steps == nil {
+		p.steps = &steps{}
+	}
+	p.steps.note(was, is, patching && retain)
+	for _, sub := range concerned {
+		s.table.Touch(sub, now, out)
+	}
+}
