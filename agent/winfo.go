@@ -213,8 +213,8 @@ func watcher(sub *notifier.Subscription, state notifier.State) Watcher {
 // all may know which names are one presentity's.
 func (s *Shard) itself(p *presentity, asks *notifier.Subscription) (rows []Watcher) {
 	hidden := s.conceals(p)
-	for _, sub := range p.Subscribers() {
-		if s.told(sub) && sub.Watcher.AOR() == asks.Watcher.AOR() && (!hidden || sub.AskedFor(asks.Entity)) {
+	for sub := range p.Of(asks.Watcher.AOR()) {
+		if s.told(sub) && (!hidden || sub.AskedFor(asks.Entity)) {
 			w := watcher(sub, sub.State())
 			if hidden {
 				w.Event = watcherinfo.Subscribe

@@ -5,6 +5,7 @@
 package notifier
 
 import (
+	"iter"
 	"time"
 
 	"github.com/tacit-presence/tacit/presence"
@@ -104,7 +105,23 @@ type Resource struct {
 	Presentity presence.Presentity
 	Owner      any             // the state that embeds it
 	subs       []*Subscription // of every event package
+	watchers   []uint32        // for each of them watcherKey
 }
+
+// Of gives the live subscriptions of one watcher. It looks at no other's: how long
+// that takes would tell a watcher how many they are, and so that there are any.
+func (r *Resource) Of(a presence.AOR) iter.Seq[*Subscription] {
+	return func(yield func(*Subscription) bool) {
+		key := watcherKey(a)
+		for i, k := range r.watchers {
+			if k == key && r.subs[i].Watcher.AOR() == a && !yield(r.subs[i]) {
+				return
+			}
+		}
+	}
+}
+
+func watcherKey(a presence.AOR) uint32 { return uint32(hash64(hashSeed, string(a)) >> 32) }
 
 // Subscribers returns the live subscriptions; the slice is the Resource's own.
 func (r *Resource) Subscribers() []*Subscription { return r.subs }

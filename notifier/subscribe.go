@@ -470,8 +470,8 @@ func (r *Resource) entity(requestURI string) string {
 // that this one repeats with new credentials; nil: there is none.
 func (r *Resource) madeBefore(ev *shard.Event) *Subscription {
 	repetition := RepetitionOf(ev.Msg)
-	for _, s := range r.subs {
-		if s.restored && repetition.Of(s.request) && s.Watcher.AOR() == ev.Who.AOR() && s.AskedFor(ev.Msg.RequestURI) {
+	for s := range r.Of(ev.Who.AOR()) {
+		if s.restored && repetition.Of(s.request) && s.AskedFor(ev.Msg.RequestURI) {
 			return s
 		}
 	}
@@ -481,8 +481,8 @@ func (r *Resource) madeBefore(ev *shard.Event) *Subscription {
 // count is how many there are like s already: of one alias, for a common limit
 // would tell a watcher which ones are one presentity's.
 func (r *Resource) count(s *Subscription) (n int) {
-	for _, other := range r.subs {
-		if other.Package == s.Package && other.Watcher.AOR() == s.Watcher.AOR() && other.AskedFor(s.Entity) {
+	for other := range r.Of(s.Watcher.AOR()) {
+		if other.Package == s.Package && other.AskedFor(s.Entity) {
 			n++
 		}
 	}

@@ -227,6 +227,7 @@ func (t *Table) add(s *Subscription) {
 	t.subs[s.Tag] = s
 	s.index = len(s.Resource.subs)
 	s.Resource.subs = append(s.Resource.subs, s)
+	s.Resource.watchers = append(s.Resource.watchers, watcherKey(s.Watcher.AOR()))
 	t.cfg.Counters.Subscriptions.Add(1)
 }
 
@@ -241,6 +242,9 @@ func (t *Table) unlink(s *Subscription) {
 	last.index = s.index
 	subs[len(subs)-1] = nil
 	s.Resource.subs = subs[:len(subs)-1]
+	watchers := s.Resource.watchers
+	watchers[s.index] = watchers[len(watchers)-1]
+	s.Resource.watchers = watchers[:len(watchers)-1]
 	s.index = -1
 	if len(s.Resource.subs) == 0 {
 		t.empty = append(t.empty, s.Resource)
