@@ -111,7 +111,19 @@ func (a admin) SetPassword(name, password string) error {
 
 // SetRule sets one watcher's decision, effective when it returns.
 func (a admin) SetRule(p, watcher presence.AOR, h policy.Handling) error {
-	return a.changeRules(p, func(r *policy.Rules) error { r.Set(watcher, h); return nil })
+	return a.changeRules(p, func(r *policy.Rules) error { return setRule(r, watcher, h) })
+}
+
+// maxDecisions bounds the decisions of one presentity, which are one record:
+// watchers beyond it are for rules.
+const maxDecisions = 10_000
+
+func setRule(r *policy.Rules, watcher presence.AOR, h policy.Handling) error {
+	if _, known := r.Decisions[watcher]; !known && len(r.Decisions) >= maxDecisions {
+		return fmt.Errorf("%w: there are %d decisions already; write rules for groups of watchers", ErrInvalid, maxDecisions)
+	}
+	r.Set(watcher, h)
+	return nil
 }
 
 // RemoveRule takes one back: the default decision holds again.

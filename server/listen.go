@@ -256,6 +256,7 @@ func (w *webListener) shutdown(ctx context.Context) error { return w.http.Shutdo
 func (s *Server) listenWeb() error {
 	reg := web.NewRegistry(Version)
 	s.register(reg)
+	api := s.newAPI()
 	pages := web.New(reg, s.healthy, s.log)
 	for _, w := range [...]struct {
 		addr string
@@ -270,7 +271,7 @@ func (s *Server) listenWeb() error {
 		}
 		handler := pages
 		if w.tls != nil || s.clearXCAP(w.addr) {
-			handler = route(s.trees, pages)
+			handler = route(s.trees, api, pages)
 		}
 		h := web.NewServer(handler, w.tls, s.log)
 		s.webs = append(s.webs, &webListener{http: h})

@@ -108,7 +108,7 @@ func (o *Offline) changeRules(aor presence.AOR, change func(*policy.Rules) error
 
 // SetRule sets one watcher's decision.
 func (o *Offline) SetRule(p, watcher presence.AOR, h policy.Handling) error {
-	return o.changeRules(p, func(r *policy.Rules) error { r.Set(watcher, h); return nil })
+	return o.changeRules(p, func(r *policy.Rules) error { return setRule(r, watcher, h) })
 }
 
 // RemoveRule takes one back.

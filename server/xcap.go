@@ -42,20 +42,23 @@ func (c *Core) newXCAP(docs xcap.Documents) (*xcap.Handler, error) {
 	})
 }
 
-// route gives XCAP requests to xcap, which wants their paths untouched, and all
-// others to the rest.
-func route(xcap, rest http.Handler) http.Handler {
+// route gives requests of XCAP and of the API to those, which want their paths
+// untouched, and all others to the rest.
+func route(xcap, api, rest http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, _, _ := strings.Cut(r.RequestURI, "?")
-		if path == xcapRoot || strings.HasPrefix(path, xcapRoot+"/") {
+		switch {
+		case path == xcapRoot || strings.HasPrefix(path, xcapRoot+"/"):
 			xcap.ServeHTTP(w, r)
-			return
+		case strings.HasPrefix(path, apiRoot+"/"):
+			api.ServeHTTP(w, r)
+		default:
+			rest.ServeHTTP(w, r)
 		}
-		rest.ServeHTTP(w, r)
 	})
 }
 
-// clearXCAP reports whether XCAP may be served in clear text on an address.
+// clearXCAP reports whether XCAP and the API may be served in clear text on an address.
 func (c *Core) clearXCAP(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil || !c.cfg.ClearXCAP {

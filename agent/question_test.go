@@ -1,0 +1,193 @@
+package agent
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tacit-presence/tacit/identity"
+	"github.com/tacit-presence/tacit/policy"
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/shard"
+	"github.com/tacit-presence/tacit/watcherinfo"
+)
+
+// rulesFor lets one identity see all services.
+func rulesFor(identity string) string {
+	return `<ruleset xmlns="urn:ietf:params:xml:ns:common-policy" xmlns:pr="urn:ietf:params:xml:ns:pres-rules"><rule id="a">
+<conditions><identity>` + identity + `</identity></conditions><actions><pr:sub-handling>allow</pr:sub-handling></actions>
+<transformations><pr:provide-services><pr:all-services/></pr:provide-services></transformations></rule></ruleset>`
+}
+
+func suppose(t *testing.T, name DocumentName, body string) *Supposition {
+	t.Helper()
+	m, err := ReadMeaning(name, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Supposition{DocumentName: name, Body: body, Meaning: m}
+}
+
+var indexRules = DocumentName{AUID: AUIDPresRules, Path: "index"}
+
+const bobs = presence.AOR("sip:bob@example.com")
+
+// What is asked about as if it were so is not so afterwards.
+func TestExplainAsIf(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Settings.Default = policy.Confirm })
+	r.publish("desk", "")
+	bob := identity.Supposed(bobs)
+	as := Question{At: r.now, Suppose: suppose(t, indexRules, rulesFor(`<one id="sip:bob@example.com"/>`))}
+	before := r.Explain(alice, bob, Question{At: r.now})
+	if before.Decision.Handling != policy.Confirm || before.Document != "" {
+		t.Errorf("%v, %s", before.Decision.Handling, before.Document)
+	}
+	if e := r.Explain(alice, bob, as); e.Decision.Handling != policy.Allow || !strings.Contains(e.Document, "open") || e.Decision.Matched != "pres-rules/index/a" {
+		t.Errorf("%+v, %s", e.Decision, e.Document)
+	}
+	if e := r.Explain("sip:new@example.com", bob, as); e.Decision.Handling != policy.Allow || strings.Contains(e.Document, "open") {
+		t.Errorf("of one of whom nothing is known: %+v, %s", e.Decision, e.Document)
+	}
+	if e := r.Explain(alice, bob, Question{At: r.now}); e.Decision.Handling != policy.Confirm || len(r.Documents(alice)) != 0 || r.people["sip:new@example.com"] != nil {
+		t.Error("it stayed")
+	}
+	r.do(func(out *shard.Batch) {
+		if _, err := r.ChangeDocument(alice, indexRules, "", as.Suppose.Body, as.Suppose.Meaning, r.now, out); err != nil {
+			t.Error(err)
+		}
+	})
+	if e := r.Explain(alice, bob, Question{At: r.now, Suppose: &Supposition{DocumentName: indexRules, Absent: true}}); e.Decision.Handling != policy.Confirm {
+		t.Errorf("without it: %+v", e.Decision)
+	}
+}
+
+func TestConcernedAndCompare(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Settings.Default = policy.Confirm })
+	r.subscribe("bob", "")
+	r.by(identity.RestorePrivate("sip:eve@example.com", presence.MechanismAsserted, "", true), "presence")
+	rules := new(policy.Rules)
+	rules.Set("sip:dave@example.com", policy.Block)
+	rules.Set("sip:alice@example.com", policy.Block) // herself
+	rules.Set("sip:somebody0@example.com", policy.Block)
+	r.do(func(out *shard.Batch) { _ = r.SetRules(alice, rules, r.now, out) })
+	q := Question{At: r.now, Suppose: suppose(t, indexRules, rulesFor(`<one id="sip:carol@example.org"/><many domain="example.net"><except id="sip:x@example.net"/></many>`))}
+
+	kinds := func(private bool) (list []string, live int) {
+		for _, s := range r.Concerned(alice, q, private) {
+			switch {
+			case s.Kind == SubjectAddress:
+				list = append(list, string(s.Who.AOR()))
+			case s.Kind == SubjectDomain:
+				list = append(list, "* of "+s.Domain)
+				if s.Who.AOR() == "sip:somebody0@example.com" {
+					t.Error("the unnamed one is named")
+				}
+			default:
+				list = append(list, string(s.Kind))
+			}
+			if s.Live {
+				live++
+			}
+		}
+		return list, live
+	}
+	want := []string{"unauthenticated", "others", "* of example.com", "* of example.net",
+		"sip:bob@example.com", "sip:carol@example.org", "sip:dave@example.com", "sip:somebody0@example.com", "sip:x@example.net"}
+	if got, live := kinds(false); !slices.Equal(got, want) || live != 1 {
+		t.Errorf("%q, %d live", got, live)
+	}
+	// To the presentity nameless watchers stay nameless.
+	if got, live := kinds(true); len(got) != len(want)+1 || !slices.Contains(got, "sip:eve@example.com") || live != 2 {
+		t.Errorf("%q, %d live", got, live)
+	}
+
+	changed := map[string]int{}
+	for _, c := range r.Compare(alice, q, r.Concerned(alice, q, false)) {
+		if len(c.Differences) > 0 {
+			changed[string(c.Kind)+" "+string(c.Who.AOR().Domain())] = len(c.Differences)
+			if c.Before.Handling != policy.Confirm || c.After.Handling != policy.Allow {
+				t.Errorf("%+v", c)
+			}
+		}
+	}
+	if len(changed) != 2 || changed["domain example.net"] == 0 || changed["address example.org"] == 0 {
+		t.Errorf("%v", changed)
+	}
+}
+
+// Where decisions are hidden a watcher that is blocked is there, and does not know.
+func TestWatching(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) {
+		c.Settings.Default, c.Settings.Conceals = policy.Block, func(presence.Presentity) bool { return true }
+	})
+	if r.Watching(alice, Question{At: r.now}) != nil {
+		t.Error("somebody watches")
+	}
+	r.subscribe("bob", "")
+	list := r.Watching(alice, Question{At: r.now})
+	if len(list) != 1 || list[0].Status != watcherinfo.Terminated || list[0].Decision.Handling != policy.Block || !list[0].Concealed || list[0].ID == "" {
+		t.Errorf("%+v", list)
+	}
+	// An override that the presentity may not know of is not seen in it.
+	set, err := policy.ReadRuleSet(rulesFor(`<one id="sip:bob@example.com"/>`), Zones())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.do(func(out *shard.Batch) {
+		s := r.cfg.Settings
+		s.Overrides = set
+		r.Reconfigure(s, r.now, out)
+	})
+	for blind, want := range map[bool]watcherinfo.Status{false: watcherinfo.Active, true: watcherinfo.Terminated} {
+		list := r.Watching(alice, Question{At: r.now, NoOverrides: blind})
+		if len(list) != 1 || list[0].Status != want || (list[0].Decision.Raised == "") != blind {
+			t.Errorf("%v: %+v", blind, list)
+		}
+	}
+	if e := r.Explain(alice, identity.Supposed(bobs), Question{At: r.now, NoOverrides: true}); e.Decision.Handling != policy.Block || len(e.Rules) != 0 {
+		t.Errorf("%+v", e.Explanation)
+	}
+}
+
+// What is stored while the shard does not run tells nobody, and holds after.
+func TestStoreDocument(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.subscribe("bob", "")
+	body := strings.Replace(rulesFor(`<one id="sip:bob@example.com"/>`), "allow<", "polite-block<", 1)
+	s := suppose(t, indexRules, body)
+	r.tick(time.Minute)
+	var tag presence.EntityTag
+	r.do(func(out *shard.Batch) {
+		d, err := r.StoreDocument(alice, indexRules, "", body, s.Meaning, r.now, out)
+		if tag = d.ETag; err != nil || len(out.Sends) != 0 {
+			t.Errorf("%v, %d sends", err, len(out.Sends))
+		}
+		if _, err := r.StoreDocument(alice, indexRules, "", body, s.Meaning, r.now, out); err == nil {
+			t.Error("stored over another")
+		}
+	})
+	r.restart(nil)
+	if d, there := r.Document(alice, indexRules); !there || d.Body != body || d.ETag != tag {
+		t.Errorf("%v", d)
+	}
+	if e := r.Explain(alice, identity.Supposed(bobs), Question{At: r.now}); e.Decision.Matched != "pres-rules/index/a" {
+		t.Errorf("%+v", e.Decision)
+	}
+	r.do(func(out *shard.Batch) {
+		if err := r.DropDocument(alice, indexRules, "other", out); err == nil {
+			t.Error("another was dropped")
+		}
+		if err := r.DropDocument(alice, indexRules, tag, out); err != nil {
+			t.Error(err)
+		}
+	})
+	r.restart(nil)
+	if _, there := r.Document(alice, indexRules); there {
+		t.Error("it is there")
+	}
+}

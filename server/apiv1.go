@@ -1,0 +1,327 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tacit-presence/tacit/policy"
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/sip"
+	"github.com/tacit-presence/tacit/xcap"
+)
+
+const (
+	// apiRoot is the path of the API of presentities on the http and https
+	// listeners, beside XCAP (docs/api.md).
+	apiRoot = "/api/v1"
+	// apiAtOnce is how many requests are worked on at once: each visits a shard,
+	// and a comparison does many times.
+	apiAtOnce = 4
+	// maxAddress bounds an address in a request, in bytes.
+	maxAddress = 512
+)
+
+// The errors of the API, beside Admin's.
+var (
+	errForbidden   = errors.New("forbidden")
+	errUnknownPath = errors.New("no such resource")
+	errMediaType   = errors.New("the body must be application/auth-policy+xml")
+	errBusy        = errors.New("too many requests at once, try again")
+	errRefused     = errors.New("the document is refused")
+)
+
+const rulesMediaType = "application/auth-policy+xml"
+
+// apiV1 lets a presentity ask and decide about its own watchers, and nobody
+// else's: whom a request is about follows from who has sent it.
+type apiV1 struct {
+	c       *Core
+	origins *http.CrossOriginProtection
+	slots   chan struct{}
+}
+
+func (c *Core) newAPI() *apiV1 {
+	return &apiV1{c: c, origins: http.NewCrossOriginProtection(), slots: make(chan struct{}, apiAtOnce)}
+}
+
+// apiCall is one request that has been let in.
+type apiCall struct {
+	*http.Request
+	c     *Core
+	owner presence.AOR
+	desk  *desk
+	path  []string // below apiRoot, unescaped
+	query url.Values
+}
+
+// apiMethods are what answers each method on one resource.
+type apiMethods map[string]func(*apiCall) (any, error)
+
+// apiRoutes are the resources, by their path.
+var apiRoutes = map[string]apiMethods{
+	"explain":    {http.MethodGet: apiExplain, http.MethodPost: apiExplain},
+	"rules/diff": {http.MethodPost: apiDiff},
+	"watchers": {http.MethodGet: func(a *apiCall) (any, error) {
+		list, err := a.desk.watchers()
+		return struct {
+			Watchers []WatcherInfo `json:"watchers"`
+		}{list.Watchers}, err
+	}},
+	"watchers/*/*": {http.MethodPost: apiDecide},
+	"notices": {http.MethodGet: func(a *apiCall) (any, error) {
+		list, err := a.desk.watchers()
+		return struct {
+			Notices []NoticeInfo `json:"notices"`
+		}{list.Notices}, err
+	}},
+}
+
+// ServeHTTP answers one request.
+func (a *apiV1) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, MaxDocument)
+	head := w.Header()
+	head.Set("Content-Type", "application/json")
+	head.Set("Cache-Control", "no-store")
+	head.Set("X-Content-Type-Options", "nosniff")
+	head.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	result, status, err := a.answer(r, head)
+	if err != nil {
+		if status == 0 {
+			status = apiStatus(err)
+		}
+		if status == http.StatusInternalServerError {
+			a.c.log.ErrorContext(r.Context(), "api", "method", r.Method, "error", err)
+			err = errors.New("internal error")
+		}
+		result = struct {
+			Error string `json:"error"`
+		}{err.Error()}
+	} else {
+		status = http.StatusOK
+	}
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(result) // who went away is not told
+}
+
+// answer lets nobody learn what there is before he is known, and nobody anything
+// of another.
+func (a *apiV1) answer(r *http.Request, head http.Header) (result any, status int, err error) {
+	who, challenges, code := xcap.Digest(a.c.auth.Load(), time.Now)(r, "")
+	switch {
+	case code != 0:
+		return nil, code, errors.New(strings.ToLower(http.StatusText(code)))
+	case !who.Known():
+		for _, c := range challenges {
+			head.Add("WWW-Authenticate", c)
+		}
+		return nil, http.StatusUnauthorized, errors.New("authenticate by digest")
+	case a.origins.Check(r) != nil:
+		return nil, http.StatusForbidden, errForbidden
+	}
+	p, known := a.c.users.Presentity(who.AOR())
+	if !known {
+		return nil, http.StatusForbidden, errForbidden
+	}
+	path, rawQuery, _ := strings.Cut(r.RequestURI, "?")
+	call := &apiCall{Request: r, c: a.c, owner: who.AOR(), path: apiPath(path)}
+	if call.query, err = url.ParseQuery(rawQuery); err != nil {
+		return nil, 0, fmt.Errorf("%w: unreadable query", ErrInvalid)
+	}
+	// A request may say whom it is about; others are all alike, those too that there
+	// are not.
+	if named := call.query.Get("presentity"); call.query.Has("presentity") {
+		aor, err := apiAddress(named, who.AOR().Domain())
+		if about, exists := a.c.users.Presentity(aor); err != nil || !exists || about != p {
+			return nil, http.StatusForbidden, errForbidden
+		}
+	}
+	name := strings.Join(call.path, "/")
+	if len(call.path) == 3 && call.path[0] == "watchers" {
+		name = "watchers/*/*"
+	}
+	methods, exists := apiRoutes[name]
+	if !exists {
+		return nil, 0, errUnknownPath
+	}
+	do := methods[r.Method]
+	if do == nil {
+		for m := range methods {
+			head.Add("Allow", m)
+		}
+		slices.Sort(head["Allow"])
+		return nil, http.StatusMethodNotAllowed, errors.New("method not allowed")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), adminTimeout)
+	defer cancel()
+	select {
+	case a.slots <- struct{}{}:
+		defer func() { <-a.slots }()
+	case <-ctx.Done():
+		return nil, 0, errBusy
+	}
+	call.desk = a.c.desk(ctx, p, true)
+	result, err = do(call)
+	return result, 0, err
+}
+
+// apiPath gives the segments below the root; none if one is malformed.
+func apiPath(path string) []string {
+	list := strings.Split(strings.TrimPrefix(path, apiRoot+"/"), "/")
+	for i := range list {
+		var err error
+		if list[i], err = url.PathUnescape(list[i]); err != nil {
+			return nil
+		}
+	}
+	return list
+}
+
+// apiStatus turns an error into a status.
+func apiStatus(err error) int {
+	for _, known := range [...]struct {
+		err    error
+		status int
+	}{
+		{errRefused, http.StatusConflict},
+		{errMediaType, http.StatusUnsupportedMediaType},
+		{ErrInvalid, http.StatusBadRequest},
+		{ErrNoSuch, http.StatusNotFound},
+		{errUnknownPath, http.StatusNotFound},
+		{errBusy, http.StatusServiceUnavailable},
+		{context.DeadlineExceeded, http.StatusServiceUnavailable},
+		{context.Canceled, http.StatusServiceUnavailable},
+		{xcap.ErrUnavailable, http.StatusServiceUnavailable},
+	} {
+		if errors.Is(err, known.err) {
+			return known.status
+		}
+	}
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusInternalServerError
+}
+
+// apiAddress reads a watcher's address: with sip:, sips: or pres: before it or
+// not; a name alone is of the domain.
+func apiAddress(s, domain string) (presence.AOR, error) {
+	wrong := fmt.Errorf("%w: the address must be one such as sip:bob@example.com, or anonymous", ErrInvalid)
+	if s == "anonymous" {
+		return presence.Anonymous, nil
+	}
+	if s == "" || len(s) > maxAddress || strings.ContainsAny(s, "*<>;?, \t") {
+		return "", wrong
+	}
+	scheme, _, ok := strings.Cut(strings.ToLower(s), ":")
+	if !ok || scheme != "sip" && scheme != "sips" && scheme != "pres" {
+		s = "sip:" + s
+	}
+	if !strings.Contains(s, "@") {
+		s += "@" + domain
+	}
+	u, err := sip.ParseURI(s)
+	if err != nil {
+		return "", wrong
+	}
+	aor, err := u.AOR()
+	if err != nil {
+		return "", wrong
+	}
+	return presence.AOR(strings.Clone(string(aor))), nil
+}
+
+// rules reads the document of the body.
+func (a *apiCall) rules() (*DocumentInput, error) {
+	media, _, err := mime.ParseMediaType(a.Header.Get("Content-Type"))
+	if err != nil || media != rulesMediaType {
+		return nil, errMediaType
+	}
+	body, err := io.ReadAll(a.Body)
+	if err != nil {
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w: the body was not received", ErrInvalid)
+	}
+	return &DocumentInput{DocumentName: DocumentName{Name: a.query.Get("name")}, Body: body}, nil
+}
+
+// refused tells a document's faults from those of the request.
+func refused(err error) error {
+	if _, ok := errors.AsType[*xcap.Conflict](err); ok {
+		return fmt.Errorf("%w: %w", errRefused, err)
+	}
+	return err
+}
+
+func apiExplain(a *apiCall) (any, error) {
+	var q ExplainQuery
+	var err error
+	if q.Watcher, err = apiAddress(a.query.Get("watcher"), a.owner.Domain()); err != nil {
+		return nil, err
+	}
+	if at := a.query.Get("at"); at != "" {
+		if q.At, err = time.Parse(time.RFC3339, at); err != nil {
+			return nil, fmt.Errorf("%w: at must be a time such as 2026-11-25T09:00:00Z", ErrInvalid)
+		}
+	}
+	if a.Method == http.MethodPost {
+		if q.AsIf, err = a.rules(); err != nil {
+			return nil, err
+		}
+	}
+	x, err := a.desk.explain(q)
+	return x, refused(err)
+}
+
+func apiDiff(a *apiCall) (any, error) {
+	in, err := a.rules()
+	if err != nil {
+		return nil, err
+	}
+	diff, err := a.desk.compare(*in)
+	return diff, refused(err)
+}
+
+// apiDecisions are the words of the API for handlings; forget takes a decision
+// back.
+var apiDecisions = map[string]policy.Handling{
+	"approve": policy.Allow, "block": policy.Block, "polite-block": policy.PoliteBlock, "confirm": policy.Confirm,
+}
+
+// Decided is what came of a decision: with rules beside it, it may be more.
+type Decided struct {
+	Watcher  presence.AOR `json:"watcher"`
+	Decision string       `json:"decision"`
+	Reason   string       `json:"reason"`
+}
+
+func apiDecide(a *apiCall) (any, error) {
+	w, err := apiAddress(a.path[1], a.owner.Domain())
+	if err != nil || w == presence.Anonymous {
+		return nil, fmt.Errorf("%w: the address must be one such as sip:bob@example.com", ErrInvalid)
+	}
+	h, known := apiDecisions[a.path[2]]
+	switch {
+	case known:
+		err = admin{a.c}.SetRule(a.owner, w, h)
+	case a.path[2] == "forget":
+		err = admin{a.c}.RemoveRule(a.owner, w)
+	default:
+		return nil, fmt.Errorf("%w: the decision must be approve, block, polite-block, confirm or forget", ErrInvalid)
+	}
+	if err != nil {
+		return nil, err
+	}
+	x, err := a.desk.explain(ExplainQuery{Watcher: w})
+	return Decided{Watcher: w, Decision: x.Decision, Reason: x.Reason}, err
+}

@@ -1,0 +1,304 @@
+package server
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/tacit-presence/tacit/agent"
+	"github.com/tacit-presence/tacit/policy"
+	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/sip"
+)
+
+// apiUser calls the API of a server as one user, by digest code of the test's own
+// (RFC 7616, 3.4).
+type apiUser struct {
+	t              *testing.T
+	base           string
+	name, password string
+}
+
+func (u apiUser) send(method, target, body string, change func(*http.Request)) (int, http.Header, string) {
+	u.t.Helper()
+	do := func(authorization string) *http.Response {
+		r, err := http.NewRequestWithContext(u.t.Context(), method, u.base+target, strings.NewReader(body))
+		if err != nil {
+			u.t.Fatal(err)
+		}
+		if body != "" {
+			r.Header.Set("Content-Type", rulesMediaType)
+		}
+		if authorization != "" {
+			r.Header.Set("Authorization", authorization)
+		}
+		if change != nil {
+			change(r)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			u.t.Fatal(err)
+		}
+		u.t.Cleanup(func() { _ = resp.Body.Close() })
+		return resp
+	}
+	resp := do("")
+	if u.name != "" && resp.StatusCode == http.StatusUnauthorized {
+		ch, err := sip.ParseChallenge(resp.Header.Get("WWW-Authenticate"))
+		if err != nil || ch.Algorithm != sip.AlgorithmSHA256 {
+			u.t.Fatalf("challenge %+v, %v", ch, err)
+		}
+		h := func(parts ...string) string {
+			return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(parts, ":"))))
+		}
+		ha1 := h(u.name, ch.Realm, u.password)
+		response := h(ha1, ch.Nonce, "00000001", "abc", "auth", h(method, target))
+		resp = do(fmt.Sprintf(`Digest username="%s", realm="%s", nonce="%s", uri="%s", algorithm=SHA-256, qop=auth, nc=00000001, cnonce="abc", response="%s"`,
+			u.name, ch.Realm, ch.Nonce, target, response))
+	}
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header, string(text)
+}
+
+// want calls and reads the answer.
+func (u apiUser) want(status int, method, target, body string, into any) {
+	u.t.Helper()
+	code, head, text := u.send(method, target, body, nil)
+	if code != status {
+		u.t.Fatalf("%s %s: %d, not %d: %s", method, target, code, status, text)
+	}
+	if head.Get("Cache-Control") != "no-store" || head.Get("Content-Type") != "application/json" || head.Get("X-Content-Type-Options") != "nosniff" {
+		u.t.Errorf("%s %s: %v", method, target, head)
+	}
+	if into == nil {
+		into = new(any)
+	}
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		u.t.Errorf("%s %s: %v in %s", method, target, err, text)
+	}
+}
+
+// apiServer is a running server with the API over a real socket.
+func apiServer(t *testing.T, change func(*Config)) (s *Server, alice, bob, nobody apiUser) {
+	t.Helper()
+	cfg := LocalConfig()
+	cfg.Dir = t.TempDir()
+	cfg.Listen = []Listener{{Transport: sip.TransportTCP, Address: "127.0.0.1:0"}}
+	if change != nil {
+		change(&cfg)
+	}
+	s = localServer(t, cfg)
+	srv := httptest.NewServer(route(s.trees, s.newAPI(), http.NotFoundHandler()))
+	t.Cleanup(srv.Close)
+	return s, apiUser{t, srv.URL, "alice", "a"}, apiUser{t, srv.URL, "bob", "b"}, apiUser{t: t, base: srv.URL}
+}
+
+const explainBob = apiRoot + "/explain?watcher=sip:bob@example.com"
+
+func TestAPIExplain(t *testing.T) {
+	t.Parallel()
+	s, alice, _, _ := apiServer(t, nil)
+	var x Explanation
+	alice.want(200, "GET", explainBob, "", &x)
+	if x.Decision != "confirm" || x.Reason != policy.MatchedDefault || x.Presentity != "sip:alice@example.com" || x.At.IsZero() || x.Document != "" {
+		t.Errorf("%v", x)
+	}
+	// As if; nothing of it stays.
+	alice.want(200, "POST", explainBob+"&at=2027-01-01T00:00:00Z", someRules, &x)
+	if x.Decision != "allow" || x.Reason != "pres-rules/index/office" || x.At.Year() != 2027 || !strings.Contains(x.Document, "<presence") || len(x.Rules) != 1 {
+		t.Errorf("%v %+v", x, x.Rules)
+	}
+	x = Explanation{}
+	alice.want(200, "GET", explainBob, "", &x)
+	if x.Decision != "confirm" || len(x.Rules) != 0 {
+		t.Errorf("%v: it stayed", x)
+	}
+	if list, err := s.Admin().Documents("sip:alice@example.com"); err != nil || len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+	x = Explanation{}
+	alice.want(200, "GET", apiRoot+"/explain?watcher=anonymous", "", &x)
+	if x.Decision != "block" || x.Reason != policy.MatchedNobody || x.Watcher != presence.Anonymous {
+		t.Errorf("%v", x)
+	}
+	alice.want(200, "GET", apiRoot+"/explain?watcher=bob&presentity=alice", "", &x)
+	if x.Watcher != "sip:bob@example.com" {
+		t.Errorf("%v", x)
+	}
+}
+
+func TestAPIRefusals(t *testing.T) {
+	t.Parallel()
+	_, alice, bob, nobody := apiServer(t, nil)
+	for _, c := range []struct {
+		status               int
+		user                 apiUser
+		method, target, body string
+		says                 string
+	}{
+		{401, nobody, "GET", explainBob, "", "digest"},
+		{401, nobody, "GET", apiRoot + "/nothing", "", "digest"},
+		{401, apiUser{t, alice.base, "alice", "wrong"}, "GET", explainBob, "", "digest"},
+		{403, bob, "GET", explainBob + "&presentity=alice", "", "forbidden"},
+		{403, bob, "GET", explainBob + "&presentity=sip:nobody@example.com", "", "forbidden"},
+		{403, bob, "GET", explainBob + "&presentity=", "", "forbidden"},
+		{403, bob, "GET", apiRoot + "/nothing?presentity=alice", "", "forbidden"},
+		{400, alice, "GET", apiRoot + "/explain", "", "address"},
+		{400, alice, "GET", apiRoot + "/explain?watcher=*@example.com", "", "address"},
+		{400, alice, "GET", apiRoot + "/explain?watcher=" + strings.Repeat("a", 600), "", "address"},
+		{400, alice, "GET", explainBob + "&at=noon", "", "2026-11-25T09:00:00Z"},
+		{400, alice, "GET", apiRoot + "/explain?%zz", "", "query"},
+		{404, alice, "GET", apiRoot + "/nothing", "", "no such resource"},
+		{404, alice, "GET", apiRoot + "/watchers/", "", "no such resource"},
+		{405, alice, "PUT", explainBob, someRules, "method"},
+		{405, alice, "GET", apiRoot + "/rules/diff", "", "method"},
+		{409, alice, "POST", explainBob, strings.Replace(someRules, "allow<", "perhaps<", 1), "ruleset/rule/actions/sub-handling"},
+		{409, alice, "POST", apiRoot + "/rules/diff", "<ruleset", "not-well-formed"},
+		{413, alice, "POST", apiRoot + "/rules/diff", strings.Repeat(" ", MaxDocument+1), "too large"},
+		{415, alice, "POST", apiRoot + "/rules/diff", "", "application/auth-policy+xml"},
+		{400, alice, "POST", apiRoot + "/watchers/sip:bob@example.com/perhaps", "", "approve"},
+		{400, alice, "POST", apiRoot + "/watchers/anonymous/approve", "", "address"},
+		{400, alice, "POST", apiRoot + "/watchers/*/approve", "", "address"},
+		{404, alice, "POST", apiRoot + "/watchers/sip:bob@example.com/forget", "", "no rule"},
+	} {
+		var fault struct {
+			Error string `json:"error"`
+		}
+		c.user.want(c.status, c.method, c.target, c.body, &fault)
+		if !strings.Contains(fault.Error, c.says) {
+			t.Errorf("%s %.80s: %q", c.method, c.target, fault.Error)
+		}
+	}
+	// A page of another site makes no decisions.
+	code, _, _ := alice.send("POST", apiRoot+"/watchers/sip:bob@example.com/approve", "", func(r *http.Request) {
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+	})
+	if code != http.StatusForbidden {
+		t.Errorf("cross-site: %d", code)
+	}
+	if _, head, _ := alice.send("DELETE", explainBob, "", nil); strings.Join(head["Allow"], " ") != "GET POST" {
+		t.Errorf("%v", head)
+	}
+}
+
+func TestAPIWatchers(t *testing.T) {
+	t.Parallel()
+	s, alice, bob, _ := apiServer(t, nil)
+	c := watching(t, s)
+	defer c.Close()
+	var list WatcherList
+	alice.want(200, "GET", apiRoot+"/watchers", "", &list)
+	if len(list.Watchers) != 1 || list.Watchers[0].Watcher != "sip:bob@example.com" || list.Watchers[0].State != "pending" ||
+		list.Watchers[0].Decision != "confirm" || list.Watchers[0].Reason != policy.MatchedDefault {
+		t.Errorf("%+v", list)
+	}
+	var diff RulesDiff
+	alice.want(200, "POST", apiRoot+"/rules/diff", someRules, &diff)
+	if n := len(diff.Changes); n != 2 || diff.Changes[0].Kind != "domain" || diff.Changes[1].Watcher != "sip:bob@example.com" || !diff.Changes[1].Live ||
+		diff.Changes[1].After != "allow" || diff.Compared != 4 {
+		t.Errorf("%+v", diff)
+	}
+	for _, step := range []struct{ decision, result, state string }{
+		{"approve", "allow", "active"}, {"polite-block", "polite-block", "active"}, {"confirm", "confirm", "pending"}, {"forget", "confirm", "pending"},
+	} {
+		var d Decided
+		alice.want(200, "POST", apiRoot+"/watchers/sip:bob@example.com/"+step.decision, "", &d)
+		if d.Decision != step.result {
+			t.Errorf("%s: %+v", step.decision, d)
+		}
+		list = WatcherList{}
+		alice.want(200, "GET", apiRoot+"/watchers", "", &list)
+		if len(list.Watchers) != 1 || list.Watchers[0].State != step.state || list.Watchers[0].Decision != step.result {
+			t.Errorf("%s: %+v", step.decision, list)
+		}
+	}
+	// Bob decides about his own watchers alone.
+	bob.want(200, "POST", apiRoot+"/watchers/sip:bob@example.com/approve", "", nil)
+	if rules, err := s.Admin().Rules("sip:alice@example.com"); err != nil || len(rules) != 0 {
+		t.Errorf("%v, %v", rules, err)
+	}
+	list = WatcherList{}
+	bob.want(200, "GET", apiRoot+"/watchers", "", &list)
+	if len(list.Watchers) != 0 || list.Watchers == nil {
+		t.Errorf("%+v", list)
+	}
+	alice.want(200, "POST", apiRoot+"/watchers/bob/block", "", nil)
+	if rules, err := s.Admin().Rules("sip:alice@example.com"); err != nil || len(rules) != 1 || rules[0].Decision != "block" {
+		t.Errorf("%v, %v", rules, err)
+	}
+}
+
+// What presentities see of the operator's rules is what is configured; the
+// operator sees all.
+func TestAPIOperatorsRules(t *testing.T) {
+	t.Parallel()
+	set, err := policy.ReadRuleSet(strings.Replace(someRules, `<many domain="example.com"/>`, `<one id="sip:bob@example.com"/>`, 1), agent.Zones())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		overrides, names bool
+		decision, raised string
+		rules, notices   int
+	}{
+		{true, true, "allow", "override/office", 1, 1},
+		{true, false, "allow", operatorsRule, 0, 1},
+		{false, true, "confirm", "", 0, 0},
+		{false, false, "confirm", "", 0, 0},
+	} {
+		s, alice, _, _ := apiServer(t, func(cfg *Config) {
+			cfg.Privacy = Privacy{Overrides: set, ShowOverrides: c.overrides, ShowOperatorRules: c.names}
+		})
+		client := watching(t, s)
+		var x Explanation
+		alice.want(200, "GET", explainBob, "", &x)
+		if x.Decision != c.decision || x.Raised != c.raised || len(x.Rules) != c.rules {
+			t.Errorf("%+v: %s, raised by %q, %+v", c, x.Decision, x.Raised, x.Rules)
+		}
+		if x, err := s.Admin().Explain("sip:alice@example.com", ExplainQuery{Watcher: "sip:bob@example.com"}); err != nil ||
+			x.Decision != "allow" || x.Raised != "override/office" {
+			t.Errorf("%+v: the operator sees %v, %v", c, x, err)
+		}
+		var list WatcherList
+		alice.want(200, "GET", apiRoot+"/notices", "", &list)
+		if len(list.Notices) != c.notices {
+			t.Errorf("%+v: %+v", c, list.Notices)
+		}
+		for _, n := range list.Notices {
+			if n.Kind != "override" || n.Detail != c.raised {
+				t.Errorf("%+v: %+v", c, n)
+			}
+		}
+		alice.want(200, "GET", apiRoot+"/watchers", "", &list)
+		want := map[bool]string{true: "active", false: "pending"}[c.overrides]
+		if len(list.Watchers) != 1 || list.Watchers[0].State != want || list.Watchers[0].Decision != c.decision {
+			t.Errorf("%+v: %+v", c, list.Watchers)
+		}
+		client.Close()
+	}
+}
+
+func TestAPIIsBesideXCAP(t *testing.T) {
+	t.Parallel()
+	seen := ""
+	note := func(name string) http.Handler {
+		return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen = name })
+	}
+	h := route(note("xcap"), note("api"), note("rest"))
+	for target, want := range map[string]string{
+		"/xcap-root/pres-rules": "xcap", "/xcap-root": "xcap", "/xcap-rootx": "rest", "/api/v1/explain?x=/xcap-root/": "api",
+		"/api/v2/x": "rest", "/api/v1": "rest", "/metrics": "rest",
+	} {
+		if h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", target, nil)); seen != want {
+			t.Errorf("%s: %s", target, seen)
+		}
+	}
+}
