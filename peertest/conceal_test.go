@@ -272,7 +272,8 @@ func TestConcealment(t *testing.T) {
 	seen := map[string]observations{}
 	var group sync.WaitGroup
 	for i, transport := range transports {
-		seen[transport] = newObservations(exchanges)
+		mine := newObservations(exchanges)
+		seen[transport] = mine
 		probers := 1
 		if transport == "udp" {
 			probers = apart
@@ -280,7 +281,7 @@ func TestConcealment(t *testing.T) {
 		for j := range probers {
 			p := newProber(t, s, i*apart+j, transport)
 			group.Go(func() {
-				seen[transport].observe(p, list, j*exchanges/probers, (j+1)*exchanges/probers)
+				mine.observe(p, list, j*exchanges/probers, (j+1)*exchanges/probers)
 			})
 		}
 	}
