@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// eventXCAPDiff is the event package of RFC 5875.
-	eventXCAPDiff = "xcap-diff"
+	// EventXCAPDiff is the event package of RFC 5875.
+	EventXCAPDiff = "xcap-diff"
 	// defaultDiffExpires is the package's (RFC 5875, 4.5).
 	defaultDiffExpires = time.Hour
 	// maxShown bounds what is looked at of elements and attributes for one NOTIFY,
@@ -85,7 +85,7 @@ type diffPart struct {
 type xcapDiffPackage struct{ shard *Shard }
 
 // Name is the package's name.
-func (*xcapDiffPackage) Name() presence.EventPackage { return eventXCAPDiff }
+func (*xcapDiffPackage) Name() presence.EventPackage { return EventXCAPDiff }
 
 var diffTypes, diffLists = []string{xcapdiff.ContentType}, []string{xcapdiff.ListType}
 

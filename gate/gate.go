@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -47,10 +48,14 @@ type Config struct {
 	Trace        *Trace
 	Accept       string // body types that PUBLISH takes, for OPTIONS
 	AllowEvents  string
-	Server       string // the Server header field; empty: none
-	Logger       *slog.Logger
-	Counters     *Counters
-	Now          func() time.Time
+	// Personal are the event packages that tell everybody of what is his own: a
+	// SUBSCRIBE to one, whatever address in our domains it is sent to, is about who
+	// sends it, if that is a user of ours.
+	Personal []presence.EventPackage
+	Server   string // the Server header field; empty: none
+	Logger   *slog.Logger
+	Counters *Counters
+	Now      func() time.Time
 }
 
 // Counters count by kind what the gate did.
@@ -242,6 +247,9 @@ func (g *Gate) address(ev *shard.Event) (no sip.Reply) {
 			return sip.Reply{Status: 404}
 		}
 	}
+	if g.personal(ev) {
+		about = string(ev.Who.AOR())
+	}
 	p, ok := g.presentity(about)
 	if !ok {
 		if p = g.nobody(about); p == "" {
@@ -250,6 +258,25 @@ func (g *Gate) address(ev *shard.Event) (no sip.Reply) {
 	}
 	ev.Presentity, ev.Owner, ev.ID = p, g.cfg.Directory.Owner(p), shard.Of(p)
 	return sip.Reply{}
+}
+
+// personal reports whether a request is about who sends it. Who is no user of ours
+// has nothing here; his request goes where it is sent to.
+func (g *Gate) personal(ev *shard.Event) bool {
+	if ev.Msg.Method != sip.MethodSubscribe || len(g.cfg.Personal) == 0 || !ev.Who.Known() {
+		return false
+	}
+	event, _ := ev.Msg.Get(sip.HeaderEvent)
+	name, _ := sip.SplitParams(event)
+	if !slices.Contains(g.cfg.Personal, presence.EventPackage(name)) {
+		return false
+	}
+	u, err := sip.ParseURI(ev.Msg.RequestURI)
+	if err != nil || !g.cfg.Directory.Serves(u.Host) {
+		return false
+	}
+	_, ours := g.presentity(string(ev.Who.AOR()))
+	return ours
 }
 
 // presentity finds whom a URI names. Most write it as we do, and then nothing

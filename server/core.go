@@ -18,6 +18,7 @@ import (
 	"github.com/tacit-presence/tacit/identity"
 	"github.com/tacit-presence/tacit/notifier"
 	"github.com/tacit-presence/tacit/pidf"
+	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/registrar"
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
@@ -41,6 +42,7 @@ type Core struct {
 	tags    notifier.TagKey
 	trusted atomic.Pointer[[]netip.Prefix] // who may be dialled
 	conceal atomic.Pointer[Privacy]
+	root    atomic.Pointer[string] // URI of the XCAP root, with a slash at its end
 	count   counters
 	// undecided is what all shards count.
 	undecided agent.Undecided
@@ -72,6 +74,7 @@ func newCore(cfg Config, st store.Store) (*Core, error) {
 	if c.users, err = identity.OpenDirectory(st, cfg.Domains, cfg.Digest.Algorithms...); err != nil {
 		return nil, fmt.Errorf("cannot read the users: %w", err)
 	}
+	c.setXCAPRoot("https", c.users.Domains()[0])
 	if c.trees, err = c.newXCAP(documents{c}); err != nil {
 		return nil, fmt.Errorf("cannot serve XCAP: %w", err)
 	}
@@ -112,7 +115,8 @@ func (c *Core) build(secret []byte, out gate.Out, addrs notifier.Addresses) erro
 		Waiting:      waiting,
 		Trace:        c.trace,
 		Accept:       pidf.ContentType + ", " + pidf.PartialContentType,
-		AllowEvents:  "presence, presence.winfo",
+		AllowEvents:  machines[0].agent.AllowEvents(),
+		Personal:     []presence.EventPackage{agent.EventXCAPDiff},
 		Logger:       c.log,
 		Counters:     &c.count.gate,
 	})
@@ -204,7 +208,7 @@ func (c *Core) machines(secret []byte, waiting *notifier.Waiting) (list [shard.C
 
 func (c *Core) machine(id shard.ID, composition compose.Policy, secret []byte, waiting *notifier.Waiting) *machine {
 	a := agent.Config{
-		ID: id, Composition: composition, Settings: c.settings(c.cfg), Owner: c.users.Owner, ListMembers: listMembers,
+		ID: id, Composition: composition, Settings: c.settings(c.cfg), Owner: c.users.Owner, ListMembers: listMembers, Trees: xcapNames{c},
 		MinExpires: c.cfg.MinExpires, MaxExpires: c.cfg.MaxExpires, MaxPublications: c.cfg.Limits.MaxPublications,
 		Notifier: notifier.Config{
 			Addresses: c.addrs, MaxPer: c.cfg.Limits.MaxSubscriptions,

@@ -272,6 +272,7 @@ func (s *Server) listenWeb() error {
 		handler := pages
 		if w.tls != nil || s.clearXCAP(w.addr) {
 			handler = route(s.trees, api, pages)
+			s.servesXCAP(ln.Addr(), w.addr, w.tls != nil)
 		}
 		h := web.NewServer(handler, w.tls, s.log)
 		s.webs = append(s.webs, &webListener{http: h})
