@@ -39,17 +39,16 @@ type Explanation struct {
 	Document  string // empty: nothing is told
 }
 
-// supposed is a presentity as a question has it. One that differs from what is in
-// force is a copy, so that nothing of the question stays.
+// supposed is a copy of a presentity as a question has it: nothing of the question
+// stays, and no other goroutine uses what it holds.
 func (s *Shard) supposed(id presence.Presentity, q Question) *presentity {
-	p := s.people[id]
-	if p != nil && q.Suppose == nil && !q.NoOverrides {
-		return p
-	}
 	c := &presentity{}
 	c.Presentity = id
-	if p != nil {
-		c.docs, c.decisions, c.raw = slices.Clone(p.docs), p.decisions, p.raw
+	if p := s.people[id]; p != nil {
+		c.docs, c.decisions, c.raw, c.lists, c.uses = slices.Clone(p.docs), p.decisions, p.raw, p.lists, p.uses
+		if p.rules != nil {
+			c.rules = &policy.Rules{Decisions: p.rules.Decisions, Sets: p.rules.Sets, Preferences: p.rules.Preferences}
+		}
 	} else {
 		c.raw = s.cfg.Composition.Compose(id, nil)
 	}
@@ -59,8 +58,8 @@ func (s *Shard) supposed(id presence.Presentity, q Question) *presentity {
 			c.docs = append(c.docs, &kept{Document: Document{DocumentName: w.DocumentName, Body: w.Body}, meaning: w.Meaning})
 			sortDocuments(c.docs)
 		}
+		s.force(c)
 	}
-	s.force(c)
 	return c
 }
 
@@ -77,8 +76,8 @@ func (s *Shard) around(p *presentity, q Question) policy.Facts {
 }
 
 // owned completes facts with whether who is the presentity.
-func (s *Shard) owned(p *presentity, who presence.Principal, f policy.Facts) policy.Facts {
-	f.Owner = who.Known() && slices.Contains(s.cfg.Owner(p.Presentity), who.AOR())
+func owned(owner []presence.AOR, who presence.Principal, f policy.Facts) policy.Facts {
+	f.Owner = who.Known() && slices.Contains(owner, who.AOR())
 	return f
 }
 
@@ -86,7 +85,7 @@ func (s *Shard) owned(p *presentity, who presence.Principal, f policy.Facts) pol
 // what that watcher gets.
 func (s *Shard) Explain(id presence.Presentity, who presence.Principal, q Question) Explanation {
 	p := s.supposed(id, q)
-	e := policy.Explain(p.rules, who, q.At, s.owned(p, who, s.around(p, q)))
+	e := policy.Explain(p.rules, who, q.At, owned(s.cfg.Owner(id), who, s.around(p, q)))
 	d := e.Decision
 	d.Location = location.Options{Now: q.At}
 	c := class{decision: d, conceal: s.conceals(p), entity: string(id)}
@@ -118,13 +117,40 @@ const (
 	elsewhere = "elsewhere.invalid" // RFC 2606, 2: nobody's
 )
 
-// Concerned lists those for whom a change may change something: the
-// unauthenticated, one unnamed watcher of each domain named, of the presentity's
-// own and of another, then all who are named by rules, decisions and lists, or
-// watch, by address. Watchers who want to be nameless are listed as such only with
-// private: for a presentity, to see what its rules do to one would tell its name.
-func (s *Shard) Concerned(id presence.Presentity, q Question, private bool) []Subject {
-	domains := map[string]bool{presence.AOR(id).Domain(): true}
+// Comparer compares what is with what a question supposes, for one subject after
+// another. It is a copy of all that it needs: it may be used outside the shard, by
+// one goroutine at a time.
+type Comparer struct {
+	before, after *presentity
+	old, changed  policy.Facts
+	at            time.Time
+	owner         []presence.AOR
+	live          []presence.Principal
+}
+
+// Comparer makes one. Watchers who want to be nameless are among those who watch
+// only with private: for a presentity, to see what its rules do to one would tell
+// its name.
+func (s *Shard) Comparer(id presence.Presentity, q Question, private bool) *Comparer {
+	is := q
+	is.Suppose = nil
+	c := &Comparer{before: s.supposed(id, is), after: s.supposed(id, q), at: q.At, owner: s.cfg.Owner(id)}
+	c.old, c.changed = s.around(c.before, is), s.around(c.after, q)
+	if p := s.people[id]; p != nil {
+		for _, w := range s.watching(p) {
+			if private || !w.who.Private() {
+				c.live = append(c.live, w.who)
+			}
+		}
+	}
+	return c
+}
+
+// Subjects lists those for whom something may change: the unauthenticated, one
+// unnamed watcher of each domain named, of the presentity's own and of another,
+// then all who are named by rules, decisions and lists, or watch, by address.
+func (c *Comparer) Subjects() []Subject {
+	domains := map[string]bool{presence.AOR(c.before.Presentity).Domain(): true}
 	people := map[presence.AOR]Subject{}
 	name := func(list []presence.AOR, more []string) {
 		for _, a := range list {
@@ -134,28 +160,23 @@ func (s *Shard) Concerned(id presence.Presentity, q Question, private bool) []Su
 			domains[d] = true
 		}
 	}
-	for _, c := range [...]*presentity{s.supposed(id, Question{At: q.At}), s.supposed(id, q)} {
-		if c.rules == nil {
+	for _, p := range [...]*presentity{c.before, c.after} {
+		if p.rules == nil {
 			continue
 		}
-		for _, set := range c.rules.Sets {
+		for _, set := range p.rules.Sets {
 			name(set.Named())
 		}
-		name(c.rules.Preferences.Named())
-		name(slices.Collect(maps.Keys(c.rules.Decisions)), nil)
-		for _, members := range c.lists {
+		name(p.rules.Preferences.Named())
+		name(slices.Collect(maps.Keys(p.rules.Decisions)), nil)
+		for _, members := range p.lists {
 			name(slices.Collect(maps.Keys(members)), nil)
 		}
 	}
-	if p := s.people[id]; p != nil {
-		for _, w := range s.watching(p) {
-			if w.who.Private() && !private {
-				continue
-			}
-			people[w.AOR] = Subject{Kind: SubjectAddress, Who: w.who, Live: true}
-		}
+	for _, who := range c.live {
+		people[who.AOR()] = Subject{Kind: SubjectAddress, Who: who, Live: true}
 	}
-	for _, a := range s.cfg.Owner(id) {
+	for _, a := range c.owner {
 		delete(people, a) // sees everything, whatever is said
 	}
 	somebody := func(domain string) presence.Principal {
@@ -187,24 +208,15 @@ type Comparison struct {
 	Warnings      []string // of how it is after
 }
 
-// Compare says what a supposition changes for each subject. Each costs two
-// decisions and an explanation: ask for some at a time.
-func (s *Shard) Compare(id presence.Presentity, q Question, subjects []Subject) []Comparison {
-	is := q
-	is.Suppose = nil
-	before, after := s.supposed(id, is), s.supposed(id, q)
-	old, changed := s.around(before, is), s.around(after, q)
-	list := make([]Comparison, 0, len(subjects))
-	for _, subject := range subjects {
-		e := policy.Explain(after.rules, subject.Who, q.At, s.owned(after, subject.Who, changed))
-		c := Comparison{
-			Subject: subject, After: e.Decision, Warnings: e.Warnings,
-			Before: policy.Decide(before.rules, subject.Who, q.At, s.owned(before, subject.Who, old)),
-		}
-		c.Differences = policy.Compare(c.Before, c.After)
-		list = append(list, c)
+// Compare says what changes for one subject.
+func (c *Comparer) Compare(subject Subject) Comparison {
+	e := policy.Explain(c.after.rules, subject.Who, c.at, owned(c.owner, subject.Who, c.changed))
+	out := Comparison{
+		Subject: subject, After: e.Decision, Warnings: e.Warnings,
+		Before: policy.Decide(c.before.rules, subject.Who, c.at, owned(c.owner, subject.Who, c.old)),
 	}
-	return list
+	out.Differences = policy.Compare(out.Before, out.After)
+	return out
 }
 
 // Watching is a Watcher with what has been decided about it.
@@ -222,9 +234,9 @@ func (s *Shard) Watching(id presence.Presentity, q Question) []Watching {
 		return nil
 	}
 	c, list := s.supposed(id, q), []Watching(nil)
-	f := s.around(c, q)
+	f, owner := s.around(c, q), s.cfg.Owner(id)
 	for _, w := range s.named(p, s.watching(p)) {
-		d := policy.Decide(c.rules, w.who, q.At, s.owned(c, w.who, f))
+		d := policy.Decide(c.rules, w.who, q.At, owned(owner, w.who, f))
 		if q.NoOverrides && s.decide(p, w.who, q.At).Raised != "" {
 			w.Status = statusOf(d.Handling)
 		}

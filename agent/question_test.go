@@ -63,7 +63,7 @@ func TestExplainAsIf(t *testing.T) {
 	}
 }
 
-func TestConcernedAndCompare(t *testing.T) {
+func TestComparer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Settings.Default = policy.Confirm })
 	r.subscribe("bob", "")
@@ -76,7 +76,7 @@ func TestConcernedAndCompare(t *testing.T) {
 	q := Question{At: r.now, Suppose: suppose(t, indexRules, rulesFor(`<one id="sip:carol@example.org"/><many domain="example.net"><except id="sip:x@example.net"/></many>`))}
 
 	kinds := func(private bool) (list []string, live int) {
-		for _, s := range r.Concerned(alice, q, private) {
+		for _, s := range r.Comparer(alice, q, private).Subjects() {
 			switch {
 			case s.Kind == SubjectAddress:
 				list = append(list, string(s.Who.AOR()))
@@ -105,7 +105,9 @@ func TestConcernedAndCompare(t *testing.T) {
 	}
 
 	changed := map[string]int{}
-	for _, c := range r.Compare(alice, q, r.Concerned(alice, q, false)) {
+	compare := r.Comparer(alice, q, false)
+	for _, s := range compare.Subjects() {
+		c := compare.Compare(s)
 		if len(c.Differences) > 0 {
 			changed[string(c.Kind)+" "+string(c.Who.AOR().Domain())] = len(c.Differences)
 			if c.Before.Handling != policy.Confirm || c.After.Handling != policy.Allow {

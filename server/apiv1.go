@@ -131,8 +131,10 @@ func (a *apiV1) answer(r *http.Request, head http.Header) (result any, status in
 	if !known {
 		return nil, http.StatusForbidden, errForbidden
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), adminTimeout)
+	defer cancel()
 	path, rawQuery, _ := strings.Cut(r.RequestURI, "?")
-	call := &apiCall{Request: r, c: a.c, owner: who.AOR(), path: apiPath(path)}
+	call := &apiCall{Request: r.WithContext(ctx), c: a.c, owner: who.AOR(), path: apiPath(path)}
 	if call.query, err = url.ParseQuery(rawQuery); err != nil {
 		return nil, 0, fmt.Errorf("%w: unreadable query", ErrInvalid)
 	}
@@ -160,8 +162,6 @@ func (a *apiV1) answer(r *http.Request, head http.Header) (result any, status in
 		slices.Sort(head["Allow"])
 		return nil, http.StatusMethodNotAllowed, errors.New("method not allowed")
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), adminTimeout)
-	defer cancel()
 	select {
 	case a.slots <- struct{}{}:
 		defer func() { <-a.slots }()
@@ -288,7 +288,7 @@ func apiDiff(a *apiCall) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	diff, err := a.desk.compare(*in)
+	diff, err := a.desk.compare(a.Context(), *in)
 	return diff, refused(err)
 }
 

@@ -22,9 +22,6 @@ const (
 	// maxCompared bounds for how many watchers one change is compared: the named
 	// ones of a big address book, and those who watch.
 	maxCompared = 1000
-	// comparedAtOnce is how many of them one visit of the shard compares, so that
-	// its other presentities wait for some milliseconds at most.
-	comparedAtOnce = 16
 	// maxWarnings bounds those of one comparison: a person reads fewer.
 	maxWarnings = 32
 )
@@ -144,35 +141,30 @@ func (d *desk) operators(names string) string {
 }
 
 // compare says who gains and loses what by a document.
-func (d *desk) compare(in DocumentInput) (RulesDiff, error) {
+func (d *desk) compare(ctx context.Context, in DocumentInput) (RulesDiff, error) {
 	out := RulesDiff{Presentity: d.p, Changes: []WatcherChange{}, Warnings: []string{}}
 	s, err := d.suppose(&in)
 	if err != nil {
 		return out, err
 	}
-	var subjects []agent.Subject
-	var at time.Time
-	err = d.visit(func(a *agent.Shard, now time.Time) {
-		at = now
-		subjects = a.Concerned(d.p, d.question(at, s), !d.own)
-	})
+	var c *agent.Comparer
+	err = d.visit(func(a *agent.Shard, now time.Time) { c = a.Comparer(d.p, d.question(now, s), !d.own) })
 	if err != nil {
 		return out, err
 	}
+	subjects := c.Subjects()
 	if out.LeftOut = len(subjects) - maxCompared; out.LeftOut > 0 {
 		// Those who watch are there now: they first.
 		slices.SortStableFunc(subjects, func(x, y agent.Subject) int { return cmp.Compare(importance(x), importance(y)) })
 		subjects = subjects[:maxCompared]
 	}
 	out.LeftOut, out.Compared = max(out.LeftOut, 0), len(subjects)
-	for some := range slices.Chunk(subjects, comparedAtOnce) {
-		var list []agent.Comparison
-		if err := d.visit(func(a *agent.Shard, _ time.Time) { list = a.Compare(d.p, d.question(at, s), some) }); err != nil {
+	for _, subject := range subjects {
+		if err := ctx.Err(); err != nil {
 			return out, err
 		}
-		for i := range list {
-			out.add(&list[i])
-		}
+		one := c.Compare(subject)
+		out.add(&one)
 	}
 	return out, nil
 }

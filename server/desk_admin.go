@@ -38,7 +38,7 @@ func (a admin) Explain(p presence.AOR, q ExplainQuery) (e Explanation, err error
 
 // CompareRules says who would gain and lose what.
 func (a admin) CompareRules(p presence.AOR, in DocumentInput) (r RulesDiff, err error) {
-	return r, a.at(p, func(_ context.Context, d *desk) (err error) { r, err = d.compare(in); return err })
+	return r, a.at(p, func(ctx context.Context, d *desk) (err error) { r, err = d.compare(ctx, in); return err })
 }
 
 // Documents lists p's documents.
@@ -100,7 +100,7 @@ func (o *Offline) Explain(p presence.AOR, q ExplainQuery) (e Explanation, err er
 
 // CompareRules says who would gain and lose what.
 func (o *Offline) CompareRules(p presence.AOR, in DocumentInput) (r RulesDiff, err error) {
-	return r, o.at(p, func(_ context.Context, d *desk) (err error) { r, err = d.compare(in); return err })
+	return r, o.at(p, func(ctx context.Context, d *desk) (err error) { r, err = d.compare(ctx, in); return err })
 }
 
 // Documents lists p's documents.
