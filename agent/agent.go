@@ -81,6 +81,7 @@ type Shard struct {
 	last      uint64 // of tick
 	next      time.Time
 	fresh     bool // restored, not yet resumed
+	ticking   bool // this step is a Tick's
 	resumed   time.Time
 	overrides []use                     // of the operator's overrides, to be reported
 	stirred   []*presentity             // something has happened to their watchers
@@ -154,9 +155,11 @@ func (s *Shard) Step(ev *shard.Event, now time.Time, out *shard.Batch) {
 	case shard.FlowSeen:
 		s.table.FlowSeen(ev, now, out)
 	case shard.Tick:
+		s.ticking = true
 		s.tickAll(now, out)
 	}
 	s.report(now, out)
+	s.ticking = false
 	s.table.Emptied(func(r *notifier.Resource) { s.drop(r.Owner.(*presentity)) })
 }
 
@@ -202,7 +205,7 @@ func (s *Shard) Deadline() time.Time {
 	if !s.next.IsZero() && (d.IsZero() || s.next.Before(d)) {
 		d = s.next
 	}
-	if s.fresh {
+	if s.fresh || len(s.stirred) > 0 {
 		return time.Unix(0, 1)
 	}
 	return d

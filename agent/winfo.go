@@ -391,17 +391,24 @@ func (w *winfo) mark(sum uint64) {
 	w.marks = append(w.marks, m)
 }
 
-// tellWatched tells those who watch watchers what has happened.
+// tellWatched tells those who watch watchers what has happened. Where decisions are
+// hidden that is left to the tick, which follows at once: the answer to a watcher
+// must not come later because the presentity is there to be told of it.
 func (s *Shard) tellWatched(now time.Time, out *shard.Batch) {
 	for len(s.excess) > 0 {
 		sub := s.excess[0]
 		s.excess = s.excess[1:]
 		s.table.End(sub, watcherinfo.GiveUp.String(), now, out)
 	}
-	for i, p := range s.stirred {
-		s.stirred[i] = nil
+	stirred := s.stirred
+	s.stirred = s.stirred[:0]
+	for _, p := range stirred {
 		w := p.winfo
 		if w == nil {
+			continue
+		}
+		if !s.ticking && s.conceals(p) {
+			s.stirred = append(s.stirred, p)
 			continue
 		}
 		touched := w.touched
@@ -412,5 +419,5 @@ func (s *Shard) tellWatched(now time.Time, out *shard.Batch) {
 			}
 		}
 	}
-	s.stirred = s.stirred[:0]
+	clear(stirred[len(s.stirred):])
 }
