@@ -302,3 +302,69 @@ func TestAPIIsBesideXCAP(t *testing.T) {
 		}
 	}
 }
+
+// Comparisons read what shards use, while it changes.
+func TestAPIWhileRulesChange(t *testing.T) {
+	t.Parallel()
+	s, alice, _, _ := apiServer(t, nil)
+	defer watching(t, s).Close()
+	put := func(text string) {
+		if err := s.Admin().PutDocument("sip:alice@example.com", DocumentInput{Body: []byte(text)}); err != nil {
+			t.Error(err)
+		}
+	}
+	put(someRules)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 20 {
+			put(strings.Replace(someRules, "office", fmt.Sprintf("office%d", i), 1))
+			if err := s.Admin().SetRule("sip:alice@example.com", presence.AOR(fmt.Sprintf("sip:w%d@example.com", i)), policy.Block); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	var diff RulesDiff
+	for range 10 {
+		alice.want(200, "POST", apiRoot+"/rules/diff", strings.Replace(someRules, "example.com", "example.net", 1), &diff)
+	}
+	<-done
+	if alice.want(200, "POST", apiRoot+"/rules/diff", someRules, &diff); diff.Compared != 24 {
+		t.Errorf("%d compared", diff.Compared)
+	}
+}
+
+// The operator's rules are read again without a restart.
+func TestReloadOperatorRules(t *testing.T) {
+	t.Parallel()
+	s, alice, _, _ := apiServer(t, func(cfg *Config) { cfg.DefaultDecision = policy.Allow })
+	defer watching(t, s).Close()
+	decision := func() string {
+		var x Explanation
+		var list WatcherList
+		alice.want(200, "GET", explainBob, "", &x)
+		alice.want(200, "GET", apiRoot+"/watchers", "", &list)
+		return x.Decision + " " + x.Capped + " " + list.Watchers[0].State
+	}
+	if got := decision(); got != "allow  active" {
+		t.Errorf("at first %q", got)
+	}
+	cfg := s.cfg
+	var err error
+	if cfg.Privacy.Ceilings, err = policy.ReadRuleSet(strings.Replace(someRules, "allow<", "confirm<", 1), agent.Zones()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Reload(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if got := decision(); got != "confirm ceiling/office pending" {
+		t.Errorf("then %q", got)
+	}
+	cfg.Privacy.Ceilings = nil
+	if err := s.Reload(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if got := decision(); got != "allow  active" {
+		t.Errorf("at last %q", got)
+	}
+}

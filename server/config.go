@@ -56,7 +56,7 @@ type file struct {
 	Digest    digestSection     `toml:"digest" doc:"Digest authentication (RFC 7616, RFC 8760)."`
 	Trust     trustSection      `toml:"trust" doc:"Which addresses are believed, and which may be called."`
 	TLS       tlsSection        `toml:"tls" doc:"The certificate of the tls and wss listeners and of web.https."`
-	Web       webSection        `toml:"web" doc:"Metrics, health and WebSocket origins."`
+	Web       webSection        `toml:"web" doc:"Metrics, health, XCAP, the API, and WebSocket origins."`
 	Limits    limitsSection     `toml:"limits" doc:"Bounds on memory and time. What is over them is refused and counted."`
 	Log       logSection        `toml:"log" doc:"Logs, written to standard error."`
 }
@@ -106,7 +106,7 @@ type tlsSection struct {
 
 type webSection struct {
 	HTTP    string   `toml:"http" doc:"HOST:PORT of metrics (/metrics) and health (/healthz, /readyz) in clear text: keep it on loopback or a network of your own. Empty: closed."`
-	HTTPS   string   `toml:"https" doc:"HOST:PORT of the same over TLS. Empty: closed."`
+	HTTPS   string   `toml:"https" doc:"HOST:PORT of the same over TLS, and of XCAP (/xcap-root/) and the API of presentities (/api/v1/). Empty: closed."`
 	Origins []string `toml:"origins" doc:"Hosts of web pages that may open a WebSocket here (the Origin header). Empty: those of the domains and of the host that the page calls."`
 }
 

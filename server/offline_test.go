@@ -218,3 +218,68 @@ func TestRulesOfEverybody(t *testing.T) {
 	defer o.Close()
 	check(o)
 }
+
+// What is put while the server stands holds from its next start.
+func TestOfflineDocuments(t *testing.T) {
+	t.Parallel()
+	cfg := tcpConfig(t.TempDir())
+	s := localServer(t, cfg)
+	c := watching(t, s)
+	defer c.Close()
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o, err := OpenOfflineConfig(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := o.Watchers(alice)
+	if err != nil || len(list.Watchers) != 1 || list.Watchers[0].Watcher != bob || list.Watchers[0].State != "pending" {
+		t.Errorf("%+v, %v", list, err)
+	}
+	in := DocumentInput{Body: []byte(someRules)}
+	if diff, err := o.CompareRules(alice, in); err != nil || len(diff.Changes) != 2 || !diff.Changes[1].Live {
+		t.Errorf("%+v, %v", diff, err)
+	}
+	if err := o.PutDocument(alice, in); err != nil {
+		t.Error(err)
+	}
+	other := DocumentName{Name: "other one"}
+	if err := o.PutDocument(alice, DocumentInput{DocumentName: other, Body: in.Body}); err != nil {
+		t.Error(err)
+	}
+	if docs, err := o.Documents(alice); err != nil || len(docs) != 2 || docs[0].Name != "index" || docs[1].Name != "other one" {
+		t.Errorf("%+v, %v", docs, err)
+	}
+	if text, err := o.Document(alice, other); err != nil || text != someRules {
+		t.Errorf("%q, %v", text, err)
+	}
+	if err := errors.Join(o.RemoveDocument(alice, other), o.PutDocument(alice, in)); err != nil {
+		t.Error(err)
+	}
+	if err := o.RemoveDocument(alice, other); !errors.Is(err, ErrNoSuch) {
+		t.Errorf("twice: %v", err)
+	}
+	if _, err := o.Explain("sip:nobody@example.com", ExplainQuery{Watcher: bob}); !errors.Is(err, ErrNoUser) {
+		t.Errorf("of nobody: %v", err)
+	}
+	if err := o.PutDocument(alice, DocumentInput{Body: []byte("<x/>")}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("no rules: %v", err)
+	}
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s, err = New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Shutdown(t.Context()) }()
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	list, err = s.Admin().Watchers(alice)
+	if err != nil || len(list.Watchers) != 1 || list.Watchers[0].State != "active" || list.Watchers[0].Reason != "pres-rules/index/office" {
+		t.Errorf("%+v, %v", list, err)
+	}
+}

@@ -58,19 +58,19 @@ func route(xcap, api, rest http.Handler) http.Handler {
 	})
 }
 
-// clearXCAP reports whether XCAP and the API may be served in clear text on an address.
-func (c *Core) clearXCAP(address string) bool {
+// clearXCAP reports whether XCAP and the API may be served in clear text on an
+// address.
+func (c *Core) clearXCAP(address string) bool { return c.cfg.ClearXCAP && IsLoopback(address) }
+
+// IsLoopback reports whether HOST:PORT is on loopback.
+func IsLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
-	if err != nil || !c.cfg.ClearXCAP {
+	if err != nil {
 		return false
 	}
 	a, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && a.IsLoopback()
 }
-
-// Documents are the XCAP documents of all users. What is put there has been
-// validated.
-func (c *Core) Documents() xcap.Documents { return documents{c} }
 
 // documents keeps XCAP documents in their owners' shards.
 type documents struct{ c *Core }

@@ -32,8 +32,8 @@ type localserveCmd struct {
 	SIPS            string        `name:"sips" placeholder:"HOST:PORT" default:"127.0.0.1:5061" help:"SIP over TLS; empty: closed."`
 	WS              string        `name:"ws" placeholder:"HOST:PORT" help:"SIP over WebSocket, in clear text. Closed unless given."`
 	WSS             string        `name:"wss" placeholder:"HOST:PORT" help:"SIP over WebSocket, over TLS. Closed unless given."`
-	HTTP            string        `name:"http" placeholder:"HOST:PORT" help:"Metrics and health over HTTP. Closed unless given."`
-	HTTPS           string        `name:"https" placeholder:"HOST:PORT" help:"Metrics and health over HTTPS. Closed unless given."`
+	HTTP            string        `name:"http" placeholder:"HOST:PORT" help:"Metrics and health over HTTP, and on loopback XCAP and the API. Closed unless given."`
+	HTTPS           string        `name:"https" placeholder:"HOST:PORT" help:"Metrics, health, XCAP and the API over HTTPS. Closed unless given."`
 	Advertise       string        `placeholder:"HOST[:PORT]" help:"What Via, Contact and Record-Route say, where the server listens on a wildcard or behind NAT."`
 	User            []string      `sep:"none" placeholder:"NAME:PASSWORD" help:"A user; again for each. The password may hold colons. Then only the users given exist, and no rules are made."`
 	UsersFile       string        `placeholder:"FILE" help:"Users, one a line: name,password[,AOR...]; the AORs are aliases of sip:name@domain, and their domains are served too. Then only the users given exist, and no rules are made."`
@@ -358,6 +358,9 @@ func guide(w io.Writer, cfg server.Config, temporary bool, addresses []server.Li
 	for _, l := range [...]struct{ scheme, address string }{{"http", cfg.HTTP}, {"https", cfg.HTTPS}} {
 		if l.address != "" {
 			fmt.Fprintf(t, "  Metrics, health\t%s://%s/metrics, /healthz\n", l.scheme, l.address)
+			if l.scheme == "https" || server.IsLoopback(l.address) {
+				fmt.Fprintf(t, "  XCAP root, API\t%s://%s/xcap-root/, /api/v1/\n", l.scheme, l.address)
+			}
 		}
 	}
 	t.Flush()
