@@ -10,6 +10,7 @@ import (
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/sip"
 	"github.com/tacit-presence/tacit/watcherinfo"
+	"github.com/tacit-presence/tacit/xcapdiff"
 )
 
 // commands are those of a script; Run documents them.
@@ -273,6 +274,8 @@ func (s *script) want(c *command) error {
 			err = s.body(p.value, n.Msg.Body)
 		case "winfo":
 			err = s.winfo(p.value, n.Msg.Body)
+		case "xcap-diff":
+			err = s.xcapDiff(p.value, n.Msg.Body)
 		case "has":
 			if !strings.Contains(n.Msg.Body, p.value) {
 				err = fmt.Errorf("%s is not in", p.value)
@@ -337,6 +340,41 @@ func (s *script) winfo(want, got string) error {
 		kind = "partial"
 	}
 	return equal(want, fmt.Sprint(d.Version, " ", kind, strings.Join(rows, "")))
+}
+
+// xcapDiff compares a document of changes of XCAP resources: its root, and in their
+// order what it tells: +SEL a document that is there, ~SEL one that has changed and
+// has to be fetched, ~SEL/NUMBER with so many operations that change it, ~SEL/same
+// with a new entity-tag alone, -SEL one that has gone, <SEL> an element, =SEL:VALUE
+// an attribute, and !SEL either that has gone.
+func (s *script) xcapDiff(want, got string) error {
+	d, err := xcapdiff.Parse(got)
+	if err != nil {
+		return err
+	}
+	text := d.Root
+	for _, i := range d.Items {
+		text += " "
+		switch {
+		case i.Gone:
+			text += "!" + i.Sel
+		case i.Kind == xcapdiff.KindElement:
+			text += "<" + i.Sel + ">"
+		case i.Kind == xcapdiff.KindAttribute:
+			text += "=" + i.Sel + ":" + i.Text
+		case i.Was == "":
+			text += "+" + i.Sel
+		case i.Is == "":
+			text += "-" + i.Sel
+		case i.Same:
+			text += "~" + i.Sel + "/same"
+		case len(i.Ops) > 0:
+			text += fmt.Sprintf("~%s/%d", i.Sel, len(i.Ops))
+		default:
+			text += "~" + i.Sel
+		}
+	}
+	return equal(want, text)
 }
 
 func (s *script) transmissions(c *command) error {

@@ -50,7 +50,7 @@ import (
 //	                                 * for any, none for no such field
 //	same-etag, other-etag            compare the entity-tag with the one before
 //	want notify [state=] [reason=] [body=FILE|none] [dialog=] [expires=] [has=TEXT] [lacks=TEXT]
-//	     [winfo="VERSION full|partial NAME:STATUS:EVENT..."]
+//	     [winfo="VERSION full|partial NAME:STATUS:EVENT..."] [xcap-diff="ROOT ITEM..."]
 //	want nothing                     no NOTIFY has come that was not looked at
 //	notify NAME VALUE                a header field of the last one, or Request-URI
 //	transmissions DURATION...        when it and its retransmissions came

@@ -1,8 +1,6 @@
 package presencetest
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -12,12 +10,9 @@ import (
 
 	"github.com/tacit-presence/tacit/identity"
 	"github.com/tacit-presence/tacit/policy"
-	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/server"
 	"github.com/tacit-presence/tacit/sip"
 	"github.com/tacit-presence/tacit/store"
-	"github.com/tacit-presence/tacit/xcap"
-	"github.com/tacit-presence/tacit/xmltree"
 )
 
 // World is a server, a network and the people on it.
@@ -154,29 +149,11 @@ func (w *World) Document(user, path, body string) error {
 	if !ok {
 		return fmt.Errorf("AUID/NAME is wanted, not %s", path)
 	}
-	k := xcap.Key{AUID: xcap.AUID(auid), Tree: xcap.TreeUsers, Owner: presence.Presentity(w.AOR(user)), Path: name}
-	docs, ctx := w.Core.Documents(), context.Background()
-	old, err := docs.Get(ctx, k)
-	if err != nil && !errors.Is(err, xcap.ErrNotFound) {
-		return err
-	}
+	n := server.DocumentName{AUID: auid, Name: name}
 	if body == "" {
-		return docs.Delete(ctx, k, old.ETag)
+		return w.Core.Admin().RemoveDocument(w.AOR(user), n)
 	}
-	d, err := xmltree.Parse(body, xmltree.Limits{})
-	if err != nil {
-		return err
-	}
-	for _, u := range xcap.Standard() {
-		if u.AUID != k.AUID {
-			continue
-		}
-		if err := u.Validate(d); err != nil {
-			return err
-		}
-	}
-	_, err = docs.Put(ctx, k, old.ETag, body)
-	return err
+	return w.Core.Admin().PutDocument(w.AOR(user), server.DocumentInput{DocumentName: n, Body: []byte(body)})
 }
 
 // host gives out a new address.
