@@ -87,7 +87,7 @@ func (s *Shard) Explain(id presence.Presentity, who presence.Principal, q Questi
 	p := s.supposed(id, q)
 	e := policy.Explain(p.rules, who, q.At, owned(s.cfg.Owner(id), who, s.around(p, q)))
 	d := e.Decision
-	d.Location = location.Options{Now: q.At}
+	d.Location = location.Options{Now: q.At.Truncate(retentionStep)}
 	c := class{decision: d, conceal: s.conceals(p), entity: string(id)}
 	return Explanation{Explanation: e, Concealed: c.conceal, Document: tell(p, &c).Body()}
 }

@@ -33,6 +33,18 @@ var indexRules = DocumentName{AUID: AUIDPresRules, Path: "index"}
 
 const bobs = presence.AOR("sip:bob@example.com")
 
+// The document is the one that the watcher gets, byte for byte.
+func TestExplainTellsWhatIsTold(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.publish("desk", "")
+	r.subscribe("bob", "")
+	e := r.Explain(alice, identity.Supposed(bobs), Question{At: r.now})
+	if len(r.notifies) != 1 || e.Document == "" || e.Document != r.notifies[0].Body {
+		t.Errorf("%s\nis not\n%s", e.Document, r.notifies[0].Body)
+	}
+}
+
 // What is asked about as if it were so is not so afterwards.
 func TestExplainAsIf(t *testing.T) {
 	t.Parallel()

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tacit-presence/tacit/policy"
@@ -23,8 +24,8 @@ const (
 	// apiRoot is the path of the API of presentities on the http and https
 	// listeners, beside XCAP (docs/api.md).
 	apiRoot = "/api/v1"
-	// apiAtOnce is how many requests are worked on at once: each visits a shard,
-	// and a comparison does many times.
+	// apiAtOnce is how many documents are worked on at once, and only one of each
+	// presentity: to read and to compare a long one takes a second.
 	apiAtOnce = 4
 	// maxAddress bounds an address in a request, in bytes.
 	maxAddress = 512
@@ -47,10 +48,13 @@ type apiV1 struct {
 	c       *Core
 	origins *http.CrossOriginProtection
 	slots   chan struct{}
+
+	mu   sync.Mutex
+	busy map[presence.Presentity]bool // a document of theirs is being worked on
 }
 
 func (c *Core) newAPI() *apiV1 {
-	return &apiV1{c: c, origins: http.NewCrossOriginProtection(), slots: make(chan struct{}, apiAtOnce)}
+	return &apiV1{c: c, origins: http.NewCrossOriginProtection(), slots: make(chan struct{}, apiAtOnce), busy: map[presence.Presentity]bool{}}
 }
 
 // apiCall is one request that has been let in.
@@ -61,6 +65,7 @@ type apiCall struct {
 	desk  *desk
 	path  []string // below apiRoot, unescaped
 	query url.Values
+	body  []byte
 }
 
 // apiMethods are what answers each method on one resource.
@@ -162,15 +167,47 @@ func (a *apiV1) answer(r *http.Request, head http.Header) (result any, status in
 		slices.Sort(head["Allow"])
 		return nil, http.StatusMethodNotAllowed, errors.New("method not allowed")
 	}
-	select {
-	case a.slots <- struct{}{}:
-		defer func() { <-a.slots }()
-	case <-ctx.Done():
-		return nil, 0, errBusy
+	if r.Method == http.MethodPost {
+		if call.body, err = io.ReadAll(r.Body); err != nil {
+			if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+				return nil, 0, err
+			}
+			return nil, 0, fmt.Errorf("%w: the body was not received", ErrInvalid)
+		}
+		release, ok := a.enter(ctx, p)
+		if !ok {
+			head.Set("Retry-After", "1")
+			return nil, 0, errBusy
+		}
+		defer release()
 	}
 	call.desk = a.c.desk(ctx, p, true)
 	result, err = do(call)
 	return result, 0, err
+}
+
+// enter waits for a slot; false: the presentity has one, or there is none for too
+// long.
+func (a *apiV1) enter(ctx context.Context, p presence.Presentity) (release func(), ok bool) {
+	a.mu.Lock()
+	taken := a.busy[p]
+	a.busy[p] = true
+	a.mu.Unlock()
+	if taken {
+		return nil, false
+	}
+	leave := func() {
+		a.mu.Lock()
+		delete(a.busy, p)
+		a.mu.Unlock()
+	}
+	select {
+	case a.slots <- struct{}{}:
+		return func() { <-a.slots; leave() }, true
+	case <-ctx.Done():
+		leave()
+		return nil, false
+	}
 }
 
 // apiPath gives the segments below the root; none if one is malformed.
@@ -245,14 +282,7 @@ func (a *apiCall) rules() (*DocumentInput, error) {
 	if err != nil || media != rulesMediaType {
 		return nil, errMediaType
 	}
-	body, err := io.ReadAll(a.Body)
-	if err != nil {
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return nil, err
-		}
-		return nil, fmt.Errorf("%w: the body was not received", ErrInvalid)
-	}
-	return &DocumentInput{DocumentName: DocumentName{Name: a.query.Get("name")}, Body: body}, nil
+	return &DocumentInput{DocumentName: DocumentName{Name: a.query.Get("name")}, Body: a.body}, nil
 }
 
 // refused tells a document's faults from those of the request.

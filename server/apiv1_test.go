@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -283,6 +284,41 @@ func TestAPIOperatorsRules(t *testing.T) {
 			t.Errorf("%+v: %+v", c, list.Watchers)
 		}
 		client.Close()
+	}
+}
+
+// One presentity has one document worked on at a time, all together a few.
+func TestAPISlots(t *testing.T) {
+	t.Parallel()
+	s, alice, bob, _ := apiServer(t, nil)
+	api := s.newAPI()
+	var releases []func()
+	for i := range apiAtOnce {
+		p := presence.Presentity(fmt.Sprintf("sip:%d@example.com", i))
+		release, ok := api.enter(t.Context(), p)
+		if !ok {
+			t.Fatal("no slot")
+		}
+		if _, again := api.enter(t.Context(), p); again {
+			t.Error("two of one presentity")
+		}
+		releases = append(releases, release)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, ok := api.enter(ctx, "sip:more@example.com"); ok {
+		t.Error("too many")
+	}
+	for _, release := range releases {
+		release()
+	}
+	if release, ok := api.enter(t.Context(), "sip:more@example.com"); !ok || len(api.busy) != 1 {
+		t.Error("a slot was lost")
+	} else {
+		release()
+	}
+	for _, u := range []apiUser{alice, bob, alice} {
+		u.want(200, "POST", apiRoot+"/rules/diff", someRules, nil)
 	}
 }
 
