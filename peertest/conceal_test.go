@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
@@ -26,7 +27,7 @@ const (
 // The presentities of one watcher, as far as they differ in what was decided.
 const (
 	allowed = "allow" // publishes nothing: whom all the others look like
-	blocked = "block"
+	blocked = "block" // is there, publishes, and looks at who watches it
 	polite  = "polite-block"
 	pending = "confirm"
 	nobody  = "nobody" // no such user
@@ -116,10 +117,11 @@ const (
 	// together is how many rounds one watcher asks in: fewer than the presentities
 	// for which one may wait for a decision, since beyond that nothing is kept of it.
 	together = 40
-	// apart is how many probers share the rounds of UDP, where the server lets
-	// datagrams gather for a millisecond.
-	apart = 4
 )
+
+// probers is how many share the rounds of a transport. Over UDP the server lets
+// datagrams gather for a millisecond, so that one would take long.
+var probers = map[string]int{"udp": 6, "tcp": 2, "tls": 2}
 
 // people are users, n of each case, all named alike.
 type people map[string][]string
@@ -168,7 +170,34 @@ func concealed(t *testing.T, conceal string, list people, transports []string, n
 		}
 	}
 	group.Wait()
+	present(t, s, list[blocked])
 	return s
+}
+
+// present has users publish, and subscribe to the list of their watchers, who keep
+// hearing of each.
+func present(t *testing.T, s *server, names []string) {
+	t.Helper()
+	p := newProber(t, s, 99, "tcp")
+	for _, name := range names {
+		p.become(name)
+		p.one(&probe{method: "PUBLISH", target: name, body: pidf(name, "open", "x"),
+			headers: eventPresence + "Expires: 3600\r\nContent-Type: application/pidf+xml\r\n"})
+		p.one(&probe{method: "SUBSCRIBE", target: name, headers: "Event: presence.winfo\r\nExpires: 3600\r\n"})
+	}
+	_ = p.conn.SetReadDeadline(time.Time{})
+	go func() {
+		for {
+			raw, err := readStream(p.in)
+			m, bad := parseMessage(raw)
+			if err != nil || bad != nil {
+				return // the test is over
+			}
+			if _, err := p.conn.Write([]byte(m.answer())); err != nil {
+				return
+			}
+		}
+	}()
 }
 
 // decide makes the rules of one case for the watchers of one transport: who asks
@@ -244,20 +273,19 @@ func stepsOf(k kind) []string {
 	return []string{k.name}
 }
 
-// plainly builds the program without the race detector, whose own time is more
-// than what is measured here.
-func plainly(t *testing.T) {
+// withoutRace runs a test again in a process without the race detector, whose own
+// time is more than what is measured. False: this one is without.
+func withoutRace(t *testing.T) bool {
 	t.Helper()
 	if !raceEnabled {
-		return
+		return false
 	}
-	fast := filepath.Join(t.TempDir(), "tacit")
-	if out, err := exec.Command("go", "build", "-o", fast, "github.com/tacit-presence/tacit/cmd/tacit").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	out, err := exec.Command("go", "test", "-count=1", "-v", "-run", "^"+t.Name()+"$", "github.com/tacit-presence/tacit/peertest").CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Error(err)
 	}
-	was := binary
-	binary = fast
-	t.Cleanup(func() { binary = was })
+	return true
 }
 
 // Where decisions are hidden, a watcher that has a clock, that asks two thousand
@@ -265,7 +293,9 @@ func plainly(t *testing.T) {
 // not decided, does not exist, or allows it and is silent, hardly better than by
 // tossing a coin.
 func TestConcealment(t *testing.T) {
-	plainly(t)
+	if withoutRace(t) {
+		return
+	}
 	transports := []string{"udp", "tcp", "tls"}
 	list := newPeople(exchanges + 1)
 	s := concealed(t, "on", list, transports, exchanges)
@@ -274,15 +304,10 @@ func TestConcealment(t *testing.T) {
 	for i, transport := range transports {
 		mine := newObservations(exchanges)
 		seen[transport] = mine
-		probers := 1
-		if transport == "udp" {
-			probers = apart
-		}
-		for j := range probers {
-			p := newProber(t, s, i*apart+j, transport)
-			group.Go(func() {
-				mine.observe(p, list, j*exchanges/probers, (j+1)*exchanges/probers)
-			})
+		n := probers[transport]
+		for j := range n {
+			p := newProber(t, s, 10*i+j, transport)
+			group.Go(func() { mine.observe(p, list, j*exchanges/n, (j+1)*exchanges/n) })
 		}
 	}
 	group.Wait()
@@ -341,7 +366,6 @@ func TestConcealedSpellings(t *testing.T) {
 
 // The same observer tells them apart where nothing is hidden.
 func TestPlainAnswers(t *testing.T) {
-	plainly(t)
 	const n = 100
 	list := newPeople(n + 1)
 	s := concealed(t, "off", list, []string{"tcp"}, n)
