@@ -81,15 +81,31 @@ func owned(owner []presence.AOR, who presence.Principal, f policy.Facts) policy.
 	return f
 }
 
-// Explain decides about a watcher as Decide does, and says why. It also renders
-// what that watcher gets.
-func (s *Shard) Explain(id presence.Presentity, who presence.Principal, q Question) Explanation {
+// Answer is what Explain says, and a copy of all that it needs: it may be used
+// outside the shard, since to say it of many rules takes long.
+type Answer struct {
+	Concealed bool
+	Document  string
+
+	rules *policy.Rules
+	facts policy.Facts
+	who   presence.Principal
+	at    time.Time
+}
+
+// Ask decides about a watcher, and renders what it gets.
+func (s *Shard) Ask(id presence.Presentity, who presence.Principal, q Question) *Answer {
 	p := s.supposed(id, q)
-	e := policy.Explain(p.rules, who, q.At, owned(s.cfg.Owner(id), who, s.around(p, q)))
-	d := e.Decision
+	a := &Answer{Concealed: s.conceals(p), rules: p.rules, facts: owned(s.cfg.Owner(id), who, s.around(p, q)), who: who, at: q.At}
+	d := policy.Decide(a.rules, who, a.at, a.facts)
 	d.Location = location.Options{Now: q.At.Truncate(retentionStep)}
-	c := class{decision: d, conceal: s.conceals(p), entity: string(id)}
-	return Explanation{Explanation: e, Concealed: c.conceal, Document: tell(p, &c).Body()}
+	a.Document = tell(p, &class{decision: d, conceal: a.Concealed, entity: string(id)}).Body()
+	return a
+}
+
+// Explain says how it came to what the watcher gets.
+func (a *Answer) Explain() Explanation {
+	return Explanation{policy.Explain(a.rules, a.who, a.at, a.facts), a.Concealed, a.Document}
 }
 
 // SubjectKind says whom a Subject stands for.

@@ -39,7 +39,7 @@ func TestExplainTellsWhatIsTold(t *testing.T) {
 	r := newRig(t, nil)
 	r.publish("desk", "")
 	r.subscribe("bob", "")
-	e := r.Explain(alice, identity.Supposed(bobs), Question{At: r.now})
+	e := r.Ask(alice, identity.Supposed(bobs), Question{At: r.now}).Explain()
 	if len(r.notifies) != 1 || e.Document == "" || e.Document != r.notifies[0].Body {
 		t.Errorf("%s\nis not\n%s", e.Document, r.notifies[0].Body)
 	}
@@ -52,17 +52,17 @@ func TestExplainAsIf(t *testing.T) {
 	r.publish("desk", "")
 	bob := identity.Supposed(bobs)
 	as := Question{At: r.now, Suppose: suppose(t, indexRules, rulesFor(`<one id="sip:bob@example.com"/>`))}
-	before := r.Explain(alice, bob, Question{At: r.now})
+	before := r.Ask(alice, bob, Question{At: r.now}).Explain()
 	if before.Decision.Handling != policy.Confirm || before.Document != "" {
 		t.Errorf("%v, %s", before.Decision.Handling, before.Document)
 	}
-	if e := r.Explain(alice, bob, as); e.Decision.Handling != policy.Allow || !strings.Contains(e.Document, "open") || e.Decision.Matched != "pres-rules/index/a" {
+	if e := r.Ask(alice, bob, as).Explain(); e.Decision.Handling != policy.Allow || !strings.Contains(e.Document, "open") || e.Decision.Matched != "pres-rules/index/a" {
 		t.Errorf("%+v, %s", e.Decision, e.Document)
 	}
-	if e := r.Explain("sip:new@example.com", bob, as); e.Decision.Handling != policy.Allow || strings.Contains(e.Document, "open") {
+	if e := r.Ask("sip:new@example.com", bob, as).Explain(); e.Decision.Handling != policy.Allow || strings.Contains(e.Document, "open") {
 		t.Errorf("of one of whom nothing is known: %+v, %s", e.Decision, e.Document)
 	}
-	if e := r.Explain(alice, bob, Question{At: r.now}); e.Decision.Handling != policy.Confirm || len(r.Documents(alice)) != 0 || r.people["sip:new@example.com"] != nil {
+	if e := r.Ask(alice, bob, Question{At: r.now}).Explain(); e.Decision.Handling != policy.Confirm || len(r.Documents(alice)) != 0 || r.people["sip:new@example.com"] != nil {
 		t.Error("it stayed")
 	}
 	r.do(func(out *shard.Batch) {
@@ -70,7 +70,7 @@ func TestExplainAsIf(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if e := r.Explain(alice, bob, Question{At: r.now, Suppose: &Supposition{DocumentName: indexRules, Absent: true}}); e.Decision.Handling != policy.Confirm {
+	if e := r.Ask(alice, bob, Question{At: r.now, Suppose: &Supposition{DocumentName: indexRules, Absent: true}}).Explain(); e.Decision.Handling != policy.Confirm {
 		t.Errorf("without it: %+v", e.Decision)
 	}
 }
@@ -162,7 +162,7 @@ func TestWatching(t *testing.T) {
 			t.Errorf("%v: %+v", blind, list)
 		}
 	}
-	if e := r.Explain(alice, identity.Supposed(bobs), Question{At: r.now, NoOverrides: true}); e.Decision.Handling != policy.Block || len(e.Rules) != 0 {
+	if e := r.Ask(alice, identity.Supposed(bobs), Question{At: r.now, NoOverrides: true}).Explain(); e.Decision.Handling != policy.Block || len(e.Rules) != 0 {
 		t.Errorf("%+v", e.Explanation)
 	}
 }
@@ -189,7 +189,7 @@ func TestStoreDocument(t *testing.T) {
 	if d, there := r.Document(alice, indexRules); !there || d.Body != body || d.ETag != tag {
 		t.Errorf("%v", d)
 	}
-	if e := r.Explain(alice, identity.Supposed(bobs), Question{At: r.now}); e.Decision.Matched != "pres-rules/index/a" {
+	if e := r.Ask(alice, identity.Supposed(bobs), Question{At: r.now}).Explain(); e.Decision.Matched != "pres-rules/index/a" {
 		t.Errorf("%+v", e.Decision)
 	}
 	r.do(func(out *shard.Batch) {

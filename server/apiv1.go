@@ -24,9 +24,11 @@ const (
 	// apiRoot is the path of the API of presentities on the http and https
 	// listeners, beside XCAP (docs/api.md).
 	apiRoot = "/api/v1"
-	// apiAtOnce is how many documents are worked on at once, and only one of each
-	// presentity: to read and to compare a long one takes a second.
+	// apiAtOnce is how many requests are worked on at once, and only one of each
+	// presentity: to explain or to compare a thousand rules takes a second.
 	apiAtOnce = 4
+	// apiQueued is how many of one presentity may wait, as many as a page asks.
+	apiQueued = 8
 	// maxAddress bounds an address in a request, in bytes.
 	maxAddress = 512
 )
@@ -49,12 +51,18 @@ type apiV1 struct {
 	origins *http.CrossOriginProtection
 	slots   chan struct{}
 
-	mu   sync.Mutex
-	busy map[presence.Presentity]bool // a document of theirs is being worked on
+	mu     sync.Mutex
+	queues map[presence.Presentity]*apiQueue
+}
+
+// apiQueue are the requests of one presentity.
+type apiQueue struct {
+	turn   chan struct{}
+	length int // of those that wait or are worked on
 }
 
 func (c *Core) newAPI() *apiV1 {
-	return &apiV1{c: c, origins: http.NewCrossOriginProtection(), slots: make(chan struct{}, apiAtOnce), busy: map[presence.Presentity]bool{}}
+	return &apiV1{c: c, origins: http.NewCrossOriginProtection(), slots: make(chan struct{}, apiAtOnce), queues: map[presence.Presentity]*apiQueue{}}
 }
 
 // apiCall is one request that has been let in.
@@ -174,37 +182,53 @@ func (a *apiV1) answer(r *http.Request, head http.Header) (result any, status in
 			}
 			return nil, 0, fmt.Errorf("%w: the body was not received", ErrInvalid)
 		}
-		release, ok := a.enter(ctx, p)
-		if !ok {
-			head.Set("Retry-After", "1")
-			return nil, 0, errBusy
-		}
-		defer release()
 	}
+	release, ok := a.enter(ctx, p)
+	if !ok {
+		head.Set("Retry-After", "1")
+		return nil, 0, errBusy
+	}
+	defer release()
 	call.desk = a.c.desk(ctx, p, true)
 	result, err = do(call)
 	return result, 0, err
 }
 
-// enter waits for a slot; false: the presentity has one, or there is none for too
-// long.
+// enter waits for the presentity's turn and for a slot; false: for too long, or
+// there are too many before it.
 func (a *apiV1) enter(ctx context.Context, p presence.Presentity) (release func(), ok bool) {
 	a.mu.Lock()
-	taken := a.busy[p]
-	a.busy[p] = true
+	q := a.queues[p]
+	if q == nil {
+		q = &apiQueue{turn: make(chan struct{}, 1)}
+		a.queues[p] = q
+	}
+	full := q.length >= apiQueued
+	if !full {
+		q.length++
+	}
 	a.mu.Unlock()
-	if taken {
+	if full {
 		return nil, false
 	}
 	leave := func() {
 		a.mu.Lock()
-		delete(a.busy, p)
+		if q.length--; q.length == 0 {
+			delete(a.queues, p)
+		}
 		a.mu.Unlock()
 	}
 	select {
-	case a.slots <- struct{}{}:
-		return func() { <-a.slots; leave() }, true
+	case q.turn <- struct{}{}:
 	case <-ctx.Done():
+		leave()
+		return nil, false
+	}
+	select {
+	case a.slots <- struct{}{}:
+		return func() { <-a.slots; <-q.turn; leave() }, true
+	case <-ctx.Done():
+		<-q.turn
 		leave()
 		return nil, false
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tacit-presence/tacit/agent"
 	"github.com/tacit-presence/tacit/policy"
@@ -287,11 +288,13 @@ func TestAPIOperatorsRules(t *testing.T) {
 	}
 }
 
-// One presentity has one document worked on at a time, all together a few.
+// One presentity has one turn at a time, all together have a few.
 func TestAPISlots(t *testing.T) {
 	t.Parallel()
 	s, alice, bob, _ := apiServer(t, nil)
 	api := s.newAPI()
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
 	var releases []func()
 	for i := range apiAtOnce {
 		p := presence.Presentity(fmt.Sprintf("sip:%d@example.com", i))
@@ -299,23 +302,45 @@ func TestAPISlots(t *testing.T) {
 		if !ok {
 			t.Fatal("no slot")
 		}
-		if _, again := api.enter(t.Context(), p); again {
+		if _, again := api.enter(over, p); again {
 			t.Error("two of one presentity")
 		}
 		releases = append(releases, release)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, ok := api.enter(ctx, "sip:more@example.com"); ok {
+	if _, ok := api.enter(over, "sip:more@example.com"); ok {
 		t.Error("too many")
+	}
+	waited := make(chan bool)
+	for range apiQueued - 1 {
+		go func() {
+			release, ok := api.enter(t.Context(), "sip:0@example.com")
+			if ok {
+				release()
+			}
+			waited <- ok
+		}()
+	}
+	full := func() bool {
+		api.mu.Lock()
+		defer api.mu.Unlock()
+		return api.queues["sip:0@example.com"].length == apiQueued
+	}
+	for !full() {
+		time.Sleep(time.Millisecond)
+	}
+	if _, ok := api.enter(t.Context(), "sip:0@example.com"); ok {
+		t.Error("the queue has no end")
 	}
 	for _, release := range releases {
 		release()
 	}
-	if release, ok := api.enter(t.Context(), "sip:more@example.com"); !ok || len(api.busy) != 1 {
-		t.Error("a slot was lost")
-	} else {
-		release()
+	for range apiQueued - 1 {
+		if !<-waited {
+			t.Error("one waited in vain")
+		}
+	}
+	if len(api.queues) != 0 || len(api.slots) != 0 {
+		t.Error("something is left")
 	}
 	for _, u := range []apiUser{alice, bob, alice} {
 		u.want(200, "POST", apiRoot+"/rules/diff", someRules, nil)

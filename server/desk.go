@@ -93,16 +93,17 @@ func (d *desk) explain(q ExplainQuery) (Explanation, error) {
 	if err != nil {
 		return Explanation{}, err
 	}
-	var e agent.Explanation
+	var answer *agent.Answer
 	err = d.visit(func(a *agent.Shard, now time.Time) {
 		if q.At.IsZero() {
 			q.At = now
 		}
-		e = a.Explain(d.p, identity.Supposed(q.Watcher), d.question(q.At, s))
+		answer = a.Ask(d.p, identity.Supposed(q.Watcher), d.question(q.At, s))
 	})
 	if err != nil {
 		return Explanation{}, err
 	}
+	e := answer.Explain()
 	out := Explanation{
 		Presentity: d.p, Watcher: q.Watcher, At: q.At, Decision: e.Decision.Handling.String(), Reason: e.Decision.Matched,
 		Concealed: e.Concealed, Told: told(e.Decision, e.Concealed), Permissions: e.Decision.Permissions.Words(),
