@@ -47,3 +47,19 @@ func (p Permissions) Words() []string {
 
 // Named lists whom the levels of trust name, as that of a RuleSet does.
 func (p *Preferences) Named() (people []presence.AOR, domains []string) { return p.levels().Named() }
+
+// NotUnderstood lists the rules that never hold since a condition of theirs has not
+// been understood, each with why.
+func (s *RuleSet) NotUnderstood() (list []string) {
+	if s == nil {
+		return nil
+	}
+	for i := range s.rules {
+		for _, c := range s.rules[i].conditions {
+			if c.kind == neverHolds {
+				list = append(list, "rule "+s.rules[i].id+": "+c.text)
+			}
+		}
+	}
+	return list
+}

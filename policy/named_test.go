@@ -42,3 +42,19 @@ func TestWords(t *testing.T) {
 		t.Errorf("everything: %q", got)
 	}
 }
+
+func TestNotUnderstood(t *testing.T) {
+	t.Parallel()
+	set, err := ReadRuleSet(`<ruleset xmlns="urn:ietf:params:xml:ns:common-policy">
+ <rule id="a"><conditions><identity><one id="sip:bob@example.com"/></identity></conditions></rule>
+ <rule id="b"><conditions><x:moon xmlns:x="urn:x"/></conditions></rule></ruleset>`, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := set.NotUnderstood(); len(got) != 1 || got[0] != "rule b: the condition <moon> is not known" {
+		t.Errorf("%q", got)
+	}
+	if (*RuleSet)(nil).NotUnderstood() != nil {
+		t.Error("no rules are not understood")
+	}
+}

@@ -97,6 +97,14 @@ func ReadOperatorRules(path string) (*policy.RuleSet, error) {
 	if err != nil {
 		return nil, &ConfigError{File: path, Message: err.Error()}
 	}
+	// A presentity's rule that is not understood shows nothing; such a ceiling would
+	// bound nothing.
+	if strange := set.NotUnderstood(); len(strange) > 0 {
+		return nil, &ConfigError{File: path, Message: strange[0] + ", so that the rule would never hold"}
+	}
+	if len(set.Uses().Lists) > 0 {
+		return nil, &ConfigError{File: path, Message: "external-list: lists are presentities' own; name the watchers"}
+	}
 	return set, nil
 }
 

@@ -42,7 +42,9 @@ func TestOperatorRules(t *testing.T) {
 		strings.Replace(someRules, "</conditions>", "</condition>", 1):    ":4: ",
 		`<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="pres:a"/>`: ":1: presence: ",
 		"": ":1: ",
-		strings.Repeat(" ", maxOperatorRules) + someRules: ": has more than ",
+		strings.Replace(someRules, "<conditions>", `<conditions><o:external-list xmlns:o="urn:oma:xml:xdm:common-policy"><o:entry anc="https://x.example.com/xcap-root/resource-lists/users/sip:a@example.com/index"/></o:external-list>`, 1): ": external-list: ",
+		strings.Replace(someRules, "<conditions>", `<conditions><x:moon xmlns:x="urn:x"/>`, 1): ": rule office: the condition <moon> is not known, so that the rule would never hold",
+		strings.Repeat(" ", maxOperatorRules) + someRules:                                      ": has more than ",
 	} {
 		path := writeFile(t, dir, "bad.xml", text)
 		_, err := ReadOperatorRules(path)
