@@ -15,7 +15,6 @@ import (
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
-	"github.com/tacit-presence/tacit/store"
 )
 
 const (
@@ -80,8 +79,9 @@ type Shard struct {
 	rand      *rand.ChaCha8
 	last      uint64 // of tick
 	next      time.Time
-	fresh     bool // restored, not yet resumed
-	ticking   bool // this step is a Tick's
+	fresh     bool      // restored, not yet resumed
+	telling   bool      // those who watch watchers are told in this step
+	later     time.Time // when they will be; zero: nothing is to be told
 	resumed   time.Time
 	overrides []use                     // of the operator's overrides, to be reported
 	stirred   []*presentity             // something has happened to their watchers
@@ -155,11 +155,13 @@ func (s *Shard) Step(ev *shard.Event, now time.Time, out *shard.Batch) {
 	case shard.FlowSeen:
 		s.table.FlowSeen(ev, now, out)
 	case shard.Tick:
-		s.ticking = true
 		s.tickAll(now, out)
 	}
+	s.telling = !s.later.IsZero() && !s.later.After(now)
 	s.report(now, out)
-	s.ticking = false
+	if s.telling {
+		s.telling, s.later = false, time.Time{}
+	}
 	s.table.Emptied(func(r *notifier.Resource) { s.drop(r.Owner.(*presentity)) })
 }
 
@@ -170,12 +172,15 @@ func (s *Shard) request(ev *shard.Event, now time.Time, out *shard.Batch) {
 	case sip.MethodSubscribe:
 		if tag := ev.Msg.To.Tag(); tag != "" {
 			t, _ := notifier.ParseTag(tag) // an unknown one finds nothing
+			if sub := s.table.Find(t); sub != nil && s.conceals(sub.Resource.Owner.(*presentity)) {
+				s.level(now, out)
+			}
 			s.table.InDialog(ev, t, now, out)
 			return
 		}
 		p := s.presentity(ev.Presentity)
 		if s.conceals(p) {
-			s.level(out)
+			s.level(now, out)
 		}
 		s.asked(p, ev, now, out)
 		before := len(p.Subscribers())
@@ -189,26 +194,16 @@ func (s *Shard) request(ev *shard.Event, now time.Time, out *shard.Batch) {
 	}
 }
 
-// KeyLevel is the first byte of the key of the record that level writes.
-const KeyLevel = 'l'
-
-// level has an answer wait for the disk whatever there is to be kept of the
-// request: a fetch leaves something behind only where the presentity is still to
-// decide, or is to be told of who polls, and its answer must not come later there.
-func (s *Shard) level(out *shard.Batch) {
-	out.Records.Put(store.Key(KeyLevel, byte(s.cfg.ID)), []byte{1})
-}
-
 // Deadline is when a Tick is wanted.
 func (s *Shard) Deadline() time.Time {
 	d := s.table.Deadline()
 	if !s.next.IsZero() && (d.IsZero() || s.next.Before(d)) {
 		d = s.next
 	}
-	if s.fresh || len(s.stirred) > 0 {
+	if s.fresh {
 		return time.Unix(0, 1)
 	}
-	return d
+	return earlier(d, s.later)
 }
 
 func (s *Shard) tickAll(now time.Time, out *shard.Batch) {

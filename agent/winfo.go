@@ -392,8 +392,8 @@ func (w *winfo) mark(sum uint64) {
 }
 
 // tellWatched tells those who watch watchers what has happened. Where decisions are
-// hidden that is left to the tick, which follows at once: the answer to a watcher
-// must not come later because the presentity is there to be told of it.
+// hidden that is left to a later step: the answer to a watcher must not come later
+// because the presentity is there to be told of it.
 func (s *Shard) tellWatched(now time.Time, out *shard.Batch) {
 	for len(s.excess) > 0 {
 		sub := s.excess[0]
@@ -407,8 +407,9 @@ func (s *Shard) tellWatched(now time.Time, out *shard.Batch) {
 		if w == nil {
 			continue
 		}
-		if !s.ticking && s.conceals(p) {
+		if !s.telling && s.conceals(p) {
 			s.stirred = append(s.stirred, p)
+			s.tellLater(now)
 			continue
 		}
 		touched := w.touched

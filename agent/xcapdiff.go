@@ -54,14 +54,19 @@ type diffWatch struct {
 	mode  diffMode
 	named []xcapdiff.Resource
 	sum   uint64 // of what was named, in whatever order
-	// states are what it has been told last, and what it is known to have.
+	// states are what it is known to have, if anything, and what it has been told
+	// since; oldest first.
 	states []*diffState
 }
+
+// maxStates bounds what is remembered of NOTIFYs that may have arrived or not.
+const maxStates = 4
 
 // diffState is the state of all that one subscription names.
 type diffState struct {
 	sum   uint64
 	at    uint64 // how many steps of documents led to it
+	stale bool   // told before the last SUBSCRIBE
 	docs  []diffDocument
 	parts []diffPart
 }
@@ -149,6 +154,9 @@ func (k *xcapDiffPackage) name(w *diffWatch, uris []string) {
 // Parameters reads diff-processing. A value that is not known is the least.
 func (*xcapDiffPackage) Parameters(sub *notifier.Subscription, params string) (keep string) {
 	w := watchOf(sub)
+	for _, st := range w.states {
+		st.stale = true
+	}
 	v, _ := sip.HeaderParam(params, "diff-processing")
 	w.mode = noPatching
 	for mode, name := range diffModes {
@@ -184,7 +192,7 @@ func (k *xcapDiffPackage) Render(sub *notifier.Subscription, _ time.Time) notifi
 	if old := w.state(told); old != nil {
 		d.Items = p.changesSince(w.mode, old, now, parts)
 	} else {
-		d.Items = all(now, parts)
+		d.Items = append(all(now, parts), w.lost(now)...)
 	}
 	fit(sub, d.Items)
 	w.keep(now, told)
@@ -298,10 +306,45 @@ func (w *diffWatch) state(sum uint64) *diffState {
 	return nil
 }
 
-// keep remembers what is told now, beside what the watcher is known to have.
+// keep remembers what is told now, beside what the watcher has or may have.
 func (w *diffWatch) keep(now *diffState, told uint64) {
-	w.states = slices.DeleteFunc(w.states, func(st *diffState) bool { return st.sum != told || st.sum == now.sum })
+	w.states = slices.DeleteFunc(w.states, func(st *diffState) bool {
+		return st.sum == now.sum || st.sum != told && (told != 0 || st.stale)
+	})
+	if len(w.states) >= maxStates {
+		w.states = slices.Delete(w.states, 0, 1)
+	}
 	w.states = append(w.states, now)
+}
+
+// lost tells that something has gone that a NOTIFY has told of which may have
+// arrived or not, so that telling all there is would not say it. Who subscribes
+// anew believes nothing of before (RFC 5875, 4.8).
+func (w *diffWatch) lost(now *diffState) (items []xcapdiff.Item) {
+	for _, st := range w.states {
+		if st.stale {
+			continue
+		}
+		for _, d := range st.docs {
+			same := func(other diffDocument) bool { return other.DocumentName == d.DocumentName }
+			told := func(i xcapdiff.Item) bool { return i.Sel == d.sel && i.Was == d.etag }
+			if !slices.ContainsFunc(now.docs, same) && !slices.ContainsFunc(items, told) {
+				items = append(items, xcapdiff.Item{Sel: d.sel, Was: d.etag})
+			}
+		}
+		for _, part := range st.parts {
+			told := func(i xcapdiff.Item) bool { return i.Sel == part.sel && i.Kind == part.kind }
+			if !now.has(part) && !slices.ContainsFunc(items, told) {
+				items = append(items, xcapdiff.Item{Kind: part.kind, Sel: part.sel, Gone: true})
+			}
+		}
+	}
+	return items
+}
+
+// has reports whether an element or attribute is there, whatever it says.
+func (st *diffState) has(part diffPart) bool {
+	return slices.ContainsFunc(st.parts, func(other diffPart) bool { return other.kind == part.kind && other.sel == part.sel })
 }
 
 // fit leaves out of a document what makes it too large for its way: first come,

@@ -143,8 +143,7 @@ func (p *presentity) changesSince(mode diffMode, old, now *diffState, parts []xc
 		}
 	}
 	for _, part := range old.parts {
-		same := func(other diffPart) bool { return other.kind == part.kind && other.sel == part.sel }
-		if !slices.ContainsFunc(now.parts, same) {
+		if !now.has(part) {
 			// RFC 5875, 4.7: also where what it was in has gone.
 			items = append(items, xcapdiff.Item{Kind: part.kind, Sel: part.sel, Gone: true})
 		}

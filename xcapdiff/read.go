@@ -215,9 +215,9 @@ func (c *Copies) step(it *Item) error {
 	have, there := c.Documents[it.Sel]
 	switch {
 	case it.Is == "":
-		if there && have.ETag == it.Was {
-			delete(c.Documents, it.Sel)
-		}
+		// Whatever version has been fetched since: if there is one again, that will
+		// be told too.
+		delete(c.Documents, it.Sel)
 		return nil
 	case there && have.ETag == it.Is:
 		return nil // fetched meanwhile
