@@ -86,7 +86,7 @@ func (s *Shard) publish(ev *shard.Event, now time.Time, out *shard.Batch) {
 	// Step 2.
 	event, _ := m.Get(sip.HeaderEvent)
 	name, _ := sip.SplitParams(event)
-	if s.table.Package(presence.EventPackage(name)) == nil {
+	if name != eventPresence { // of the others nothing can be published
 		s.answer(ev, out, 489, "", s.table.AllowEvents())
 		return
 	}
