@@ -80,6 +80,7 @@ type Shard struct {
 	last      uint64 // of tick
 	next      time.Time
 	fresh     bool      // restored, not yet resumed
+	waited    bool      // a watcher that waits has been stored
 	telling   bool      // those who watch watchers are told in this step
 	later     time.Time // when they will be; zero: nothing is to be told
 	resumed   time.Time
@@ -172,21 +173,25 @@ func (s *Shard) request(ev *shard.Event, now time.Time, out *shard.Batch) {
 	case sip.MethodSubscribe:
 		if tag := ev.Msg.To.Tag(); tag != "" {
 			t, _ := notifier.ParseTag(tag) // an unknown one finds nothing
-			if sub := s.table.Find(t); sub != nil && s.conceals(sub.Resource.Owner.(*presentity)) {
-				s.level(now, out)
+			sub := s.table.Find(t)
+			conceal := sub != nil && s.conceals(sub.Resource.Owner.(*presentity))
+			s.waited = false
+			if s.table.InDialog(ev, t, now, out); conceal {
+				s.level(ev, now, out)
 			}
-			s.table.InDialog(ev, t, now, out)
 			return
 		}
 		p := s.presentity(ev.Presentity)
-		if s.conceals(p) {
-			s.level(now, out)
-		}
+		conceal := s.conceals(p)
+		s.waited = false
 		s.asked(p, ev, now, out)
 		before := len(p.Subscribers())
 		s.table.Subscribe(ev, &p.Resource, now, out)
 		if len(p.Subscribers()) > before {
 			s.announce(p, ev, now, out)
+		}
+		if conceal {
+			s.level(ev, now, out)
 		}
 		s.drop(p)
 	default:

@@ -15,15 +15,20 @@ const (
 	// than the answer takes, and no moment to lie in wait for.
 	tellAfter  = 100 * time.Millisecond
 	tellSpread = 100 * time.Millisecond
+	// decoyName is as long as names of presentities are.
+	decoyName = "sip:nobody@example.com"
 )
 
 // level has all requests of watchers cost the same, where decisions are hidden.
 // An answer waits for the disk whatever there is to be kept of the request: a fetch
 // leaves something behind only where the presentity is still to decide, or is to be
-// told of who polls. And there is a later step, whether or not anybody is to be told
-// anything in it.
-func (s *Shard) level(now time.Time, out *shard.Batch) {
-	out.Records.Put(store.Key(KeyLevel, byte(s.cfg.ID)), []byte{1})
+// told of who polls. So a record of that kind is made and stored for nobody. And
+// there is a later step, whether or not anybody is to be told anything in it.
+func (s *Shard) level(ev *shard.Event, now time.Time, out *shard.Batch) {
+	if !s.waited {
+		w := &waiting{who: ev.Who, since: now, until: now.Add(DefaultGiveUp)}
+		w.put(store.Key(KeyLevel, byte(s.cfg.ID), decoyName, string(w.key[:])), out)
+	}
 	s.tellLater(now)
 }
 

@@ -114,6 +114,14 @@ func (s *Shard) wait(p *presentity, row Watcher, fetch bool, now time.Time, out 
 	}
 	w := &waiting{key: row.key, who: row.who, since: row.Since, until: now.Add(giveUp)}
 	p.waiting = append(p.waiting, w)
+	s.waited = true
+	w.put(s.waitingKey(p, w), out)
+	s.arm(p)
+	s.note(p, change{w.row(watcherinfo.Waiting, watcherinfo.Timeout), fetch})
+}
+
+// put stores w.
+func (w *waiting) put(key []byte, out *shard.Batch) {
 	value, err := store.Encode(&waitingRecord{
 		Watcher: w.who.AOR(), Mechanism: w.who.Mechanism(), Also: w.who.Also(), Private: w.who.Private(),
 		Since: w.since.UnixNano(), Until: w.until.UnixNano(),
@@ -121,9 +129,7 @@ func (s *Shard) wait(p *presentity, row Watcher, fetch bool, now time.Time, out 
 	if err != nil {
 		panic("agent: a record of plain fields cannot fail to encode: " + err.Error())
 	}
-	out.Records.Put(s.waitingKey(p, w), value)
-	s.arm(p)
-	s.note(p, change{w.row(watcherinfo.Waiting, watcherinfo.Timeout), fetch})
+	out.Records.Put(key, value)
 }
 
 // stopWaiting ends all waiting of one watcher.

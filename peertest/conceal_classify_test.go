@@ -214,7 +214,7 @@ func TestObserver(t *testing.T) {
 			if rand.IntN(4) == 0 {
 				o.times[1] *= 2
 			}
-		}, 0.6},
+		}, 0.56},
 		{"another spread", func(o *observation) { o.times[0] = math.Exp(rand.NormFloat64()*0.2 - 8) }, 0.65},
 	} {
 		v := separate(make(nothing), make(test.change), halves(n))

@@ -59,6 +59,11 @@ var kinds = []kind{
 	{"winfo", presentities, func(p *prober, name, _, _ string) []*observation {
 		return p.one(&probe{method: "SUBSCRIBE", target: name, headers: "Event: presence.winfo\r\nExpires: 0\r\n"})
 	}},
+	{"xcap-diff", []string{allowed, blocked, nobody}, func(p *prober, name, _, _ string) []*observation {
+		return p.one(&probe{method: "SUBSCRIBE", target: name, body: "<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\"><list>" +
+			"<entry uri=\"pidf-manipulation/users/sip:" + name + "@example.com/index\"/></list></resource-lists>",
+			headers: "Event: xcap-diff\r\nExpires: 0\r\nContent-Type: application/resource-lists+xml\r\n"})
+	}},
 	{"publish", []string{allowed, blocked, nobody}, func(p *prober, name, _, _ string) []*observation {
 		return p.one(&probe{method: "PUBLISH", target: name, body: pidf(name, "open", "x"),
 			headers: eventPresence + "Expires: 600\r\nContent-Type: application/pidf+xml\r\n"})
@@ -389,8 +394,8 @@ func TestPlainAnswers(t *testing.T) {
 func alike(step, a, b string) bool {
 	silent := func(which string) bool { return which == allowed || which == polite }
 	switch step {
-	case "challenge", "password":
-		return true // before anybody is looked up
+	case "challenge", "password", "xcap-diff":
+		return true // nobody else is looked up
 	case "subscribe", "fetch":
 		return silent(a) && silent(b)
 	case "winfo":
