@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/tacit-presence/tacit/agent"
@@ -176,19 +175,7 @@ func (d offlineDocuments) List(_ context.Context, owner presence.Presentity) ([]
 
 // Each walks over one document of all users, whose services must differ.
 func (d offlineDocuments) Each(ctx context.Context, auid xcap.AUID, path string, fn func(presence.Presentity, xcap.Document) bool) error {
-	for _, u := range d.o.users.List() {
-		p := presence.Presentity(u.AORs[0])
-		doc, err := d.Get(ctx, xcap.Key{AUID: auid, Tree: xcap.TreeUsers, Owner: p, Path: path})
-		switch {
-		case errors.Is(err, xcap.ErrNotFound):
-			continue
-		case err != nil:
-			return err
-		case !fn(p, doc):
-			return nil
-		}
-	}
-	return nil
+	return each(ctx, d.o.users, d, xcap.Key{AUID: auid, Tree: xcap.TreeUsers, Path: path}, fn)
 }
 
 var _ xcap.Collector = offlineDocuments{}

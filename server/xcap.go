@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tacit-presence/tacit/agent"
+	"github.com/tacit-presence/tacit/identity"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/schema"
 	"github.com/tacit-presence/tacit/shard"
@@ -160,15 +161,20 @@ func entries(a *agent.Shard, owner presence.Presentity) (list []xcap.Entry) {
 
 // Each walks over one document of all users.
 func (d documents) Each(ctx context.Context, auid xcap.AUID, path string, fn func(presence.Presentity, xcap.Document) bool) error {
-	for _, u := range d.c.users.List() {
-		p := presence.Presentity(u.AORs[0])
-		doc, err := d.Get(ctx, xcap.Key{AUID: auid, Tree: xcap.TreeUsers, Owner: p, Path: path})
+	return each(ctx, d.c.users, d, xcap.Key{AUID: auid, Tree: xcap.TreeUsers, Path: path}, fn)
+}
+
+// each walks over the document of that name of all users who have one.
+func each(ctx context.Context, users *identity.Directory, d xcap.Documents, k xcap.Key, fn func(presence.Presentity, xcap.Document) bool) error {
+	for _, u := range users.List() {
+		k.Owner = presence.Presentity(u.AORs[0])
+		doc, err := d.Get(ctx, k)
 		switch {
 		case errors.Is(err, xcap.ErrNotFound):
 			continue
 		case err != nil:
 			return err
-		case !fn(p, doc):
+		case !fn(k.Owner, doc):
 			return nil
 		}
 	}
