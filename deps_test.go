@@ -25,6 +25,7 @@ var dependencies = []dependency{
 	{module: "github.com/google/pprof", decision: "0011-pprof-for-the-benchmark.md"},
 	{module: "github.com/pelletier/go-toml/v2", decision: "0006-toml-for-configuration.md"},
 	{module: "github.com/prometheus/client_golang", decision: "0007-prometheus-for-metrics.md"},
+	{module: "golang.org/x/net", decision: "0016-idna.md"},
 	{module: "golang.org/x/term", decision: "0010-small-helpers.md"},
 	{module: "github.com/emiago/sipgo", decision: "0001-own-sip-stack.md", tests: true},
 	{module: "github.com/rogpeppe/go-internal", decision: "0010-small-helpers.md", tests: true},

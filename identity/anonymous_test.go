@@ -86,7 +86,7 @@ func TestSecondAssertedIdentity(t *testing.T) {
 	a := newAuthenticator(t, nil)
 	for more, want := range map[string]presence.AOR{
 		"P-Asserted-Identity: <sip:bob@example.com>\r\n":                                                     "",
-		"P-Asserted-Identity: <sip:bob@example.com>, <tel:+1-(555).123;phone-context=x>\r\nPrivacy: id\r\n":  "tel:+1555123",
+		"P-Asserted-Identity: <sip:bob@example.com>, <tel:+1-(555).123;ext=4-5>\r\nPrivacy: id\r\n":          "tel:+1555123;ext=45",
 		"P-Asserted-Identity: <tel:+1555123>\r\nP-Asserted-Identity: <sip:bob@example.com>, <tel:+1999>\r\n": "tel:+1555123",
 	} {
 		v := a.Identify(request(t, "SUBSCRIBE", alice.uri, "<sip:x@y.org>", more, ""), proxy, begin)

@@ -1,8 +1,6 @@
 package identity
 
 import (
-	"strings"
-
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/sip"
 )
@@ -11,9 +9,9 @@ import (
 // two, RFC 5876, 4.5 wants more to be ignored.
 const maxAsserted = 8
 
-// maxTel bounds a tel URI: numbers have 15 digits (E.164), with separators twice
-// as many.
-const maxTel = 64
+// maxTel bounds a tel URI: numbers have 15 digits (E.164), and their context may be
+// a domain, of 253 letters (RFC 3966, 3).
+const maxTel = 320
 
 // anonymousHost is the host of addresses that name nobody (RFC 3323, 4.1.1.3).
 const anonymousHost = "anonymous.invalid"
@@ -47,7 +45,7 @@ func (a *Authenticator) asserted(req *sip.Message) (v Verdict, ok bool) {
 			}
 		case "tel":
 			if tel == "" {
-				tel = telAOR(addr.RawURI)
+				tel = telAOR(&addr.URI)
 			}
 		}
 	}
@@ -57,14 +55,13 @@ func (a *Authenticator) asserted(req *sip.Message) (v Verdict, ok bool) {
 	return a.assert(req, &first, tel), true
 }
 
-// telAOR makes a tel URI comparable: without visual separators and parameters
-// (RFC 3966, 4); empty if it is too long to be one.
-func telAOR(uri string) presence.AOR {
-	number, _, _ := strings.Cut(uri, ";")
-	if len(number) > maxTel {
+// telAOR makes a tel URI comparable; empty if it is too long to be one.
+func telAOR(u *sip.URI) presence.AOR {
+	aor, err := u.Tel()
+	if err != nil || len(aor) > maxTel {
 		return ""
 	}
-	return presence.AOR(strings.ToLower(strings.NewReplacer("-", "", ".", "", "(", "", ")", "").Replace(number)))
+	return aor
 }
 
 func (a *Authenticator) assert(req *sip.Message, addr *sip.NameAddr, tel presence.AOR) Verdict {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/presence"
-	"github.com/tacit-presence/tacit/sip"
 )
 
 // conditionKind is the kind of a condition, in the order in which they are asked.
@@ -150,73 +149,4 @@ func (m *many) holds(a *asking) bool {
 		in = in || m.domain == "" || m.domain == a.domains[i]
 	}
 	return in
-}
-
-// name is an identity of a rule in the form that compares.
-type name struct {
-	text string
-	// exact is false where the principals' form says less than the rule does: an
-	// exception holds for it, a permission does not.
-	exact bool
-}
-
-// canonicalID gives the form of a URI in which principals have theirs: that of
-// presence.AOR, and of a tel URI the number without visual separators (RFC 3966,
-// 4). A number's parameters, which principals' have lost, make it another number.
-// RFC 5025, 3.1.1.2: URIs of different schemes are never equivalent; sip, sips
-// and pres URIs of one address are one identity here.
-func canonicalID(uri string) (name, bool) {
-	u, err := sip.ParseURI(trimSpace(uri))
-	if err != nil {
-		return name{}, false
-	}
-	switch u.Scheme {
-	case "sip", "sips", "pres":
-		aor, err := u.AOR()
-		return name{string(aor), true}, err == nil
-	case "tel":
-		number := strings.Map(func(r rune) rune {
-			if strings.ContainsRune("-.()", r) {
-				return -1
-			}
-			return r
-		}, u.User)
-		return name{"tel:" + strings.ToLower(number), u.Params == ""}, true
-	}
-	return name{u.Scheme + ":" + u.User, true}, true
-}
-
-// canonicalDomain gives the form of a domain that compares. RFC 4745, 7.1.3 has
-// percent-encoding undone and names compared as ToASCII makes them; a name that
-// is not ASCII fails, and must be written as it stands in the DNS.
-func canonicalDomain(s string) (string, bool) {
-	s = trimSpace(s)
-	b := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c == '%' {
-			if i+2 >= len(s) || hexDigit(s[i+1]) < 0 || hexDigit(s[i+2]) < 0 {
-				return "", false
-			}
-			c = byte(hexDigit(s[i+1])<<4 | hexDigit(s[i+2]))
-			i += 2
-		}
-		switch {
-		case c >= 'A' && c <= 'Z':
-			c |= 0x20
-		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', strings.IndexByte("-._[]:", c) >= 0:
-		default:
-			return "", false
-		}
-		b = append(b, c)
-	}
-	name := strings.TrimSuffix(string(b), ".")
-	return name, name != ""
-}
-
-func hexDigit(c byte) int {
-	if c >= 'A' && c <= 'F' {
-		c |= 0x20
-	}
-	return strings.IndexByte("0123456789abcdef", c)
 }

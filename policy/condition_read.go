@@ -69,8 +69,8 @@ func (r *ruleReader) identity(n xmltree.Node) *identity {
 			// An extension within may narrow it.
 			uri, ok := r.doc.Attr(c, "", "id")
 			if ok && plain(r.doc, c, "id") && r.doc.FirstElement(c) == xmltree.None {
-				if name, ok := canonicalID(uri); ok && name.exact {
-					id.ids = append(id.ids, name.text)
+				if name, ok := canonicalID(uri); ok {
+					id.ids = append(id.ids, name)
 				}
 			}
 		case r.doc.Is(c, commonPolicySpace, "many"):
@@ -91,7 +91,7 @@ func (r *ruleReader) many(n xmltree.Node) (m many, ok bool) {
 		return m, false
 	}
 	if domain, has := r.doc.Attr(n, "", "domain"); has {
-		if m.domain, ok = canonicalDomain(domain); !ok {
+		if m.domain, _, ok = canonicalDomain(domain); !ok {
 			return m, false
 		}
 	}
@@ -109,14 +109,16 @@ func (r *ruleReader) many(n xmltree.Node) (m many, ok bool) {
 			if !ok {
 				return m, false
 			}
-			m.exceptIDs = append(m.exceptIDs, name.text)
+			m.exceptIDs = append(m.exceptIDs, name)
 		}
 		if byDomain {
-			name, ok := canonicalDomain(domain)
+			name, today, ok := canonicalDomain(domain)
 			if !ok {
 				return m, false
 			}
-			m.exceptDomains = append(m.exceptDomains, name)
+			if m.exceptDomains = append(m.exceptDomains, name); today != name {
+				m.exceptDomains = append(m.exceptDomains, today)
+			}
 		}
 	}
 	slices.Sort(m.exceptIDs)

@@ -232,12 +232,12 @@ func (p *Preferences) readLevels(doc *xmltree.Doc, n xmltree.Node) error {
 			if unread = unread || !ok; !ok {
 				continue
 			}
-			all = append(all, id.text)
-			if i >= 0 && id.exact {
-				who[i].ids = append(who[i].ids, id.text)
+			all = append(all, id)
+			if i >= 0 {
+				who[i].ids = append(who[i].ids, id)
 			}
 		} else if domain, ok := doc.Attr(c, "", "domain"); ok && i >= 0 {
-			if domain, ok := canonicalDomain(domain); ok {
+			if domain, _, ok := canonicalDomain(domain); ok {
 				domains[i] = append(domains[i], domain)
 			}
 		}

@@ -18,6 +18,7 @@ var (
 	errURIOpaque   = errors.New("sip: malformed URI")
 	errNotAnAOR    = errors.New("sip: not a sip, sips or pres URI")
 	errAORWithout  = errors.New("sip: URI without a user part")
+	errNotTel      = errors.New("sip: not a tel URI")
 	errTelNumber   = errors.New("sip: malformed number of a tel URI")
 	errURIHeadMany = errors.New("sip: too many headers in a URI")
 )
@@ -294,6 +295,15 @@ func escapedByte(s string, i int) (byte, int) {
 		return unhex(s[i+1])<<4 | unhex(s[i+2]), 3
 	}
 	return s[i], 1
+}
+
+// Tel gives the canonical form of a tel URI as an identity: equivalent ones (RFC
+// 3966, 4) have the same, parameters included. It fails for other schemes.
+func (u URI) Tel() (presence.AOR, error) {
+	if u.Scheme != schemeTel {
+		return "", errNotTel
+	}
+	return presence.AOR(u.canonicalTel()), nil
 }
 
 // AOR gives the canonical address-of-record of a sip, sips or pres URI:

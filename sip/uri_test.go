@@ -64,6 +64,10 @@ func TestURIEqual(t *testing.T) {
 		{"sip:a%3Bb@c.d", "sip:a%3bb@c.d"},
 		{"tel:+1-201-555-0123", "tel:+12015550123"},
 		{"tel:12;phone-context=Example.com;ext=1", "tel:12;ext=1;phone-context=example.com"},
+		{"tel:863-1234;phone-context=+1-914-555", "TEL:8631234;Phone-Context=+1914(555)"},
+		{"tel:7042;phone-context=example.com.", "tel:7042;phone-context=example.com"},
+		{"tel:+1-201-555-0123;ext=1-2.3;isub=%61%2Fb", "tel:+12015550123;isub=A%2fb;ext=123"},
+		{"tel:*A#;phone-context=x", "tel:*a#;phone-context=X"},
 		{"urn:service:sos", "URN:service:sos"},
 	} {
 		u, v := mustURI(t, c[0]), mustURI(t, c[1])
@@ -93,12 +97,38 @@ func TestURIEqual(t *testing.T) {
 		{"sip:a@[::1]", "sip:a@[::2]"},
 		{"tel:+12", "tel:12"},
 		{"tel:12;ext=1", "tel:12"},
+		{"tel:12;ext=1", "tel:12;ext=2"},
+		{"tel:12;phone-context=a-b.c", "tel:12;phone-context=ab.c"},
+		{"tel:12;phone-context=+1", "tel:12;phone-context=1.x"},
+		{"tel:12;x", "tel:12;x=1"},
+		{"tel:12;x=a;y=b", "tel:12;x=b;y=a"},
 		{"urn:a", "urn:b"},
 	} {
 		u, v := mustURI(t, c[0]), mustURI(t, c[1])
 		if u.Equal(v) || v.Equal(u) {
 			t.Errorf("%s and %s must differ", u, v)
 		}
+	}
+}
+
+// TestTel: as an identity, a tel URI has one spelling.
+func TestTel(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]string{
+		"TEL:+1-(201).555-0123":                       "tel:+12015550123",
+		"tel:7042;Phone-Context=+1-914;ext=2.3;%61=B": "tel:7042;a=b;ext=23;phone-context=+1914",
+	} {
+		got, err := mustURI(t, s).Tel()
+		if err != nil || string(got) != want {
+			t.Errorf("%s: %s %v", s, got, err)
+		}
+		again, err := mustURI(t, string(got)).Tel()
+		if err != nil || again != got {
+			t.Errorf("%s again: %s %v", got, again, err)
+		}
+	}
+	if got, err := mustURI(t, "sip:a@b.c").Tel(); err == nil {
+		t.Errorf("a sip URI: %s", got)
 	}
 }
 

@@ -1,6 +1,9 @@
 package sip
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Equal is RFC 3261, 19.1.4 for sip and sips URIs, with IPv6 addresses compared
 // by value (RFC 5954, 4.2). pres URIs are compared in the same way, tel URIs by
@@ -17,8 +20,7 @@ func (u URI) Equal(v URI) bool {
 			equalURIParams(u.Params, v.Params) && equalURIParams(v.Params, u.Params) &&
 			equalURIHeaders(u.Headers, v.Headers)
 	case schemeTel:
-		return equalNumber(u.User, v.User) &&
-			sameURIParams(u.Params, v.Params) && sameURIParams(v.Params, u.Params)
+		return u.canonicalTel() == v.canonicalTel()
 	}
 	return u == v
 }
@@ -82,19 +84,6 @@ func equalURIParams(a, b string) bool {
 	return true
 }
 
-// sameURIParams reports whether each of a's parameters is in b with the same value.
-func sameURIParams(a, b string) bool {
-	for i := 0; i < len(a); {
-		name, value, flag, end := uriParamAt(a, i)
-		other, otherFlag, ok := uriParam(b, name)
-		if !ok || flag != otherFlag || !equalEscaped(value, other, true) {
-			return false
-		}
-		i = end
-	}
-	return true
-}
-
 // uriParamAt reads the parameter at s[i] == ';' and gives the index after it.
 func uriParamAt(s string, i int) (name, value string, flag bool, end int) {
 	end = spanEscaped(s, i+1, classParam)
@@ -143,24 +132,55 @@ func equalURIHeader(a, b string) bool {
 	return equalEscaped(an, bn, true) && equalEscaped(av, bv, true)
 }
 
-// equalNumber compares telephone numbers without visual separators and case.
-func equalNumber(a, b string) bool {
-	i, j := 0, 0
-	for {
-		for i < len(a) && isSeparator(a[i]) {
-			i++
+// canonicalTel writes a tel URI so that equivalent ones are equal text.
+// RFC 3966, 4: without visual separators in its numbers, in lower case, with its
+// parameters in one order, a phone-context that is a domain as a host name.
+func (u *URI) canonicalTel() string {
+	var params []string
+	for i := 0; i < len(u.Params); {
+		name, value, flag, end := uriParamAt(u.Params, i)
+		name, value = lower(unescapeUnreserved(name)), lower(unescapeUnreserved(value))
+		switch {
+		case name == "ext", name == "phone-context" && strings.HasPrefix(value, "+"):
+			value = withoutSeparators(value)
+		case name == "phone-context":
+			value = strings.TrimSuffix(value, ".")
 		}
-		for j < len(b) && isSeparator(b[j]) {
-			j++
+		if !flag {
+			name += "=" + value
 		}
-		if i == len(a) || j == len(b) {
-			return i == len(a) && j == len(b)
-		}
-		if lowerByte(a[i]) != lowerByte(b[j]) {
-			return false
-		}
-		i, j = i+1, j+1
+		params = append(params, ";"+name)
+		i = end
 	}
+	slices.Sort(params)
+	return schemeTel + ":" + withoutSeparators(lower(u.User)) + strings.Join(params, "")
 }
 
-func isSeparator(c byte) bool { return c == '-' || c == '.' || c == '(' || c == ')' }
+// unescapeUnreserved undoes %hh where RFC 2396, 2.3 lets the character stand by
+// itself.
+func unescapeUnreserved(s string) string {
+	if strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); {
+		c, n := escapedByte(s, i)
+		if n == 1 || is(c, classAlpha|classDigit) || strings.IndexByte("-_.!~*'()", c) >= 0 {
+			b = append(b, c)
+		} else {
+			b = append(b, s[i:i+n]...)
+		}
+		i += n
+	}
+	return string(b)
+}
+
+// withoutSeparators leaves out RFC 3966's visual separators.
+func withoutSeparators(number string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune("-.()", r) {
+			return -1
+		}
+		return r
+	}, number)
+}
