@@ -99,7 +99,13 @@ func (k *presencePackage) Decide(sub *notifier.Subscription, now time.Time) noti
 		}
 	}
 	told := c.told()
-	g := notifier.Grant{Class: k.class(p, c), Narrowed: told.Handling < policy.Allow}
+	narrowed := told.Handling < policy.Allow
+	if !narrowed && sub.Grant.State == notifier.Active && sub.State() == notifier.Active {
+		// What is on its way under the old rule must not arrive any more, nor come
+		// again because it has not been answered.
+		narrowed = told.Narrower(p.classes[sub.Grant.Class].told())
+	}
+	g := notifier.Grant{Class: k.class(p, c), Narrowed: narrowed}
 	g.State, g.Verdict = stateFor(told.Handling), stateFor(d.Handling)
 	return g
 }

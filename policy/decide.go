@@ -334,6 +334,13 @@ func (d Decision) settled() Decision {
 	return d
 }
 
+// Narrower reports whether d takes something away, in whatever respect, from a
+// watcher who was told by before; what it gives beside that does not matter.
+func (d Decision) Narrower(before Decision) bool {
+	old, now := before.settled(), d.settled()
+	return now.Handling < old.Handling || !old.Permissions.minimum(now.Permissions).Equal(old.Permissions)
+}
+
 // under is the decision that one ceiling leaves.
 func (d Decision) under(r *rule) Decision {
 	d.Handling, d.Permissions = min(d.Handling, r.handling), d.Permissions.minimum(r.permissions)

@@ -484,3 +484,41 @@ func FuzzReadPreferences(f *testing.F) {
 		}
 	})
 }
+
+// Whoever loses anything, in whatever respect, has less; who gains alone, or stays
+// the same, has not.
+func TestNarrower(t *testing.T) {
+	t.Parallel()
+	rule := func(handling, transformations string) Decision {
+		set := setsOf(t, `<rule id="a"><conditions/><actions><pr:sub-handling>`+handling+`</pr:sub-handling></actions><transformations>`+transformations+`</transformations></rule>`)
+		return Decide(set, presence.NewPrincipal("sip:bob@example.com", presence.MechanismDigest), time.Time{}, Facts{})
+	}
+	const (
+		services = `<pr:provide-services><pr:all-services/></pr:provide-services>`
+		im       = `<pr:provide-services><pr:service-uri-scheme>im</pr:service-uri-scheme></pr:provide-services>`
+		note     = `<pr:provide-note>true</pr:provide-note>`
+		mood     = `<pr:provide-mood>true</pr:provide-mood>`
+	)
+	all := Decision{Handling: Allow, Permissions: Everything()}
+	for _, c := range []struct {
+		before, after Decision
+		want          bool
+	}{
+		{all, all, false},
+		{all, rule("allow", services), true},
+		{rule("allow", services), all, false},
+		{rule("allow", services), rule("allow", services), false},
+		{rule("allow", services+note), rule("allow", services), true},
+		{rule("allow", services), rule("allow", services+note), false},
+		{rule("allow", services+note), rule("allow", services+mood), true},
+		{rule("allow", services), rule("allow", im), true},
+		{rule("allow", im), rule("allow", services), false},
+		{rule("allow", services), rule("polite-block", services), true},
+		{rule("confirm", services), rule("allow", ""), false},
+		{rule("allow", ""), rule("allow", note), false},
+	} {
+		if got := c.after.Narrower(c.before); got != c.want {
+			t.Errorf("%+v after %+v: %v", c.after, c.before, got)
+		}
+	}
+}
