@@ -67,12 +67,21 @@ func (*presencePackage) Bodies() []string { return []string{filter.ContentType} 
 // Ask reads a watcher's filters.
 func (*presencePackage) Ask(sub *notifier.Subscription, _, body string) (keep string, err error) {
 	old, _ := sub.Data().(*filter.Set)
-	set, err := filter.Read(body, old)
+	set, err := askedFor(sub, body, old)
 	if err != nil {
 		return "", err
 	}
 	sub.SetData(set)
 	return set.Text(), nil
+}
+
+// askedFor reads the filters in a SUBSCRIBE's body; old are those before it.
+func askedFor(sub *notifier.Subscription, body string, old *filter.Set) (*filter.Set, error) {
+	set, err := filter.ReadFor(string(sub.Package.Name()), body, old)
+	if err != nil {
+		return nil, err
+	}
+	return set, set.Unique(sub.Entity)
 }
 
 // Recall reads the filters that were kept.

@@ -330,6 +330,25 @@ func (s *Set) check() error {
 	return nil
 }
 
+// Unique refuses a filter without a URI beside one for the URI that the
+// subscription is for, which it is for as well (RFC 4660, 5.2 and 5.2.1).
+func (s *Set) Unique(entity string) error {
+	bare, named := "", ""
+	for i := range s.filters {
+		switch f := &s.filters[i]; {
+		case f.domain != "":
+		case f.uri == "":
+			bare = f.id
+		case canonical(f.uri) == canonical(entity):
+			named = f.id
+		}
+	}
+	if bare != "" && named != "" {
+		return bad("the filters %q and %q are for the same resource", bare, named)
+	}
+	return nil
+}
+
 // canonical makes URIs of one resource equal.
 func canonical(uri string) string {
 	if uri == "" {
@@ -379,11 +398,12 @@ func Restore(text string) (*Set, error) {
 }
 
 // For finds the filter for the resource that a subscription asked for by the
-// URI entity: one for that URI, else one without, else one for its domain
-// (RFC 4660, 3.3.2). Filters for other resources and domains do not matter: they
-// would be for the members of a list, and RFC 4660, 5.2.1 leaves it to us whether
-// they are ignored or refused. Refusing them would tell a watcher which URIs are
-// names of one presentity. Without any, it is the zero Filter.
+// URI entity: one for that URI or without any, of which Unique lets there be one
+// only, else one for its domain (RFC 4660, 3.3.2). Filters for other resources and
+// domains do not matter: they would be for the members of a list, and RFC 4660,
+// 5.2.1 leaves it to us whether they are ignored or refused. Refusing them would
+// tell a watcher which URIs are names of one presentity. Without any, it is the
+// zero Filter.
 func (s *Set) For(entity string) Filter {
 	if s == nil {
 		return Filter{}

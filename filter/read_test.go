@@ -222,3 +222,29 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestUnique: a filter without a URI is for the Request-URI's resource, as is one
+// that names it (RFC 4660, 5.2 and 5.2.1).
+func TestUnique(t *testing.T) {
+	t.Parallel()
+	one := func(id, target string) string {
+		return `<filter id="` + id + `"` + target + `><what><include>//p:note</include></what></filter>`
+	}
+	for content, want := range map[string]bool{
+		one("a", ""): true,
+		one("a", "") + one("b", ` uri="sip:presentity@example.com"`):                                false,
+		one("a", "") + one("b", ` uri="sip:presentity@EXAMPLE.com;x=y"`):                            false,
+		one("a", "") + one("b", ` uri="sip:other@example.com"`) + one("c", ` domain="example.com"`): true,
+		one("a", ` domain="example.com"`) + one("b", ` uri="sip:presentity@example.com"`):           true,
+		one("a", ` uri="sip:other@example.com"`) + one("b", ` uri="sip:presentity@example.com"`):    true,
+		`<filter id="a" enabled="false"/>` + one("b", ` uri="sip:presentity@example.com"`):          false,
+	} {
+		set, err := Read(`<filter-set xmlns="`+Space+`">`+bindings+content+`</filter-set>`, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := set.Unique(presentity); (err == nil) != want || err != nil && !errors.Is(err, ErrFilter) {
+			t.Errorf("%s: %v", content, err)
+		}
+	}
+}

@@ -362,7 +362,8 @@ func (t *Table) Response(ev *shard.Event, now time.Time, out *shard.Batch) {
 }
 
 // paced takes new rates from a 2xx to a NOTIFY (RFC 6446, 5.2): its Event says
-// all of them anew; without one nothing changes.
+// all of them anew; without one nothing changes. One of another package says
+// nothing (RFC 6446, 9.3).
 func (t *Table) paced(s *Subscription, m *sip.Message, now time.Time) {
 	if m == nil {
 		return
@@ -371,8 +372,8 @@ func (t *Table) paced(s *Subscription, m *sip.Message, now time.Time) {
 	if !ok {
 		return
 	}
-	_, params := sip.SplitParams(event)
-	if want, any, ok := readRates(params); ok {
+	name, params := sip.SplitParams(event)
+	if want, any, ok := readRates(params); ok && name == string(s.Package.Name()) {
 		t.setRates(s, want, any, now.UnixNano())
 	}
 }

@@ -40,9 +40,6 @@ var rateNames = [...]string{"max-rate", "min-rate", "adaptive-min-rate"}
 // readRates reads the parameters of an Event header field. ok is false where one
 // is no number of its grammar (RFC 6446, 9.2).
 func readRates(params string) (values [len(rateNames)]float64, any, ok bool) {
-	if !strings.Contains(params, "-rate") {
-		return values, false, true
-	}
 	for i, name := range rateNames {
 		text, there := sip.HeaderParam(params, name)
 		if !there {
