@@ -29,10 +29,15 @@ const adminTimeout = 20 * time.Second
 const traceBuffer = 256
 
 // admin is Admin on a running server.
-type admin struct{ c *Core }
+type admin struct {
+	c *Core
+	desks
+}
 
 // Admin is what an operator can do to this server.
-func (c *Core) Admin() Admin { return admin{c} }
+func (c *Core) Admin() Admin { return c.admin() }
+
+func (c *Core) admin() admin { return admin{c, c.at} }
 
 // do runs fn in one shard.
 func (a admin) do(id shard.ID, fn func(m *machine, now time.Time, out *shard.Batch)) error {
@@ -41,8 +46,8 @@ func (a admin) do(id shard.ID, fn func(m *machine, now time.Time, out *shard.Bat
 	return a.c.runner.Do(ctx, id, func(m shard.Machine, now time.Time, out *shard.Batch) { fn(m.(*machine), now, out) })
 }
 
-func (a admin) presentity(aor presence.AOR) (presence.Presentity, error) {
-	p, ok := a.c.users.Presentity(aor)
+func (c *Core) presentity(aor presence.AOR) (presence.Presentity, error) {
+	p, ok := c.users.Presentity(aor)
 	if !ok {
 		return "", fmt.Errorf("%w: %s", ErrNoUser, aor)
 	}
@@ -140,7 +145,7 @@ func removeRule(r *policy.Rules, p, watcher presence.AOR) error {
 }
 
 func (a admin) changeRules(aor presence.AOR, change func(*policy.Rules) error) error {
-	p, err := a.presentity(aor)
+	p, err := a.c.presentity(aor)
 	if err != nil {
 		return err
 	}
@@ -169,7 +174,7 @@ func (a admin) Rules(aor presence.AOR) (list []RuleInfo, err error) {
 			return a.do(id, func(m *machine, _ time.Time, _ *shard.Batch) { fn(m) })
 		})
 	}
-	p, err := a.presentity(aor)
+	p, err := a.c.presentity(aor)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +232,7 @@ func (a admin) Pending(aor presence.AOR) ([]SubInfo, error) {
 // shards calls fn in the presentity's shard, or in all.
 func (a admin) shards(aor presence.AOR, fn func(m *machine, p presence.Presentity, now time.Time)) error {
 	if aor != "" {
-		p, err := a.presentity(aor)
+		p, err := a.c.presentity(aor)
 		if err != nil {
 			return err
 		}
@@ -406,6 +411,7 @@ type Offline struct {
 	store store.Store
 	users *identity.Directory
 	core  *Core
+	desks
 }
 
 // OpenOffline opens a stopped server's data. Close it soon: the server cannot
@@ -439,5 +445,7 @@ func openOffline(cfg Config) (*Offline, error) {
 		_ = st.Close()
 		return nil, err
 	}
-	return &Offline{store: st, users: users, core: &Core{cfg: cfg, users: users, store: st, addrs: &addresses{}}}, nil
+	o := &Offline{store: st, users: users, core: &Core{cfg: cfg, users: users, store: st, addrs: &addresses{}}}
+	o.desks = o.at
+	return o, nil
 }

@@ -40,6 +40,7 @@ var (
 	errMediaType   = errors.New("the body must be application/auth-policy+xml")
 	errBusy        = errors.New("too many requests at once, try again")
 	errRefused     = errors.New("the document is refused")
+	errTooLarge    = fmt.Errorf("the body is too large: a document has at most %d bytes", MaxDocument)
 )
 
 const rulesMediaType = "application/auth-policy+xml"
@@ -78,6 +79,47 @@ type apiCall struct {
 
 // apiMethods are what answers each method on one resource.
 type apiMethods map[string]func(*apiCall) (any, error)
+
+// of is what answers a method. HEAD is a GET whose body net/http leaves out
+// (RFC 9110, 9.3.2).
+func (m apiMethods) of(method string) func(*apiCall) (any, error) {
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	return m[method]
+}
+
+// allow lists the methods, as the header does.
+func (m apiMethods) allow() string {
+	var list []string
+	for _, method := range [...]string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		if m.of(method) != nil {
+			list = append(list, method)
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// apiParameters are all that a query may have.
+var apiParameters = []string{"presentity", "watcher", "at", "name"}
+
+// apiQuery reads a query. What is misspelt or said twice is refused: an answer to
+// another question would be taken for the one to this.
+func apiQuery(raw string) (url.Values, error) {
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: unreadable query", ErrInvalid)
+	}
+	for name, values := range query {
+		if !slices.Contains(apiParameters, name) {
+			return nil, fmt.Errorf("%w: a query has %s, and not %q", ErrInvalid, strings.Join(apiParameters, ", "), name)
+		}
+		if len(values) > 1 {
+			return nil, fmt.Errorf("%w: %s is there twice", ErrInvalid, name)
+		}
+	}
+	return query, nil
+}
 
 // apiRoutes are the resources, by their path.
 var apiRoutes = map[string]apiMethods{
@@ -148,8 +190,8 @@ func (a *apiV1) answer(r *http.Request, head http.Header) (result any, status in
 	defer cancel()
 	path, rawQuery, _ := strings.Cut(r.RequestURI, "?")
 	call := &apiCall{Request: r.WithContext(ctx), c: a.c, owner: who.AOR(), path: apiPath(path)}
-	if call.query, err = url.ParseQuery(rawQuery); err != nil {
-		return nil, 0, fmt.Errorf("%w: unreadable query", ErrInvalid)
+	if call.query, err = apiQuery(rawQuery); err != nil {
+		return nil, 0, err
 	}
 	// A request may say whom it is about; others are all alike, those too that there
 	// are not.
@@ -167,18 +209,15 @@ func (a *apiV1) answer(r *http.Request, head http.Header) (result any, status in
 	if !exists {
 		return nil, 0, errUnknownPath
 	}
-	do := methods[r.Method]
+	do := methods.of(r.Method)
 	if do == nil {
-		for m := range methods {
-			head.Add("Allow", m)
-		}
-		slices.Sort(head["Allow"])
+		head.Set("Allow", methods.allow())
 		return nil, http.StatusMethodNotAllowed, errors.New("method not allowed")
 	}
 	if r.Method == http.MethodPost {
 		if call.body, err = io.ReadAll(r.Body); err != nil {
 			if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-				return nil, 0, err
+				return nil, 0, errTooLarge
 			}
 			return nil, 0, fmt.Errorf("%w: the body was not received", ErrInvalid)
 		}
@@ -254,6 +293,7 @@ func apiStatus(err error) int {
 	}{
 		{errRefused, http.StatusConflict},
 		{errMediaType, http.StatusUnsupportedMediaType},
+		{errTooLarge, http.StatusRequestEntityTooLarge},
 		{ErrInvalid, http.StatusBadRequest},
 		{ErrNoSuch, http.StatusNotFound},
 		{errUnknownPath, http.StatusNotFound},
@@ -265,9 +305,6 @@ func apiStatus(err error) int {
 		if errors.Is(err, known.err) {
 			return known.status
 		}
-	}
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return http.StatusRequestEntityTooLarge
 	}
 	return http.StatusInternalServerError
 }
@@ -324,7 +361,8 @@ func apiExplain(a *apiCall) (any, error) {
 		return nil, err
 	}
 	if at := a.query.Get("at"); at != "" {
-		if q.At, err = time.Parse(time.RFC3339, at); err != nil {
+		// A time has no blank: it was the + of a zone, which clients forget to escape.
+		if q.At, err = time.Parse(time.RFC3339, strings.ReplaceAll(at, " ", "+")); err != nil {
 			return nil, fmt.Errorf("%w: at must be a time such as 2026-11-25T09:00:00Z", ErrInvalid)
 		}
 	}
@@ -367,9 +405,9 @@ func apiDecide(a *apiCall) (any, error) {
 	h, known := apiDecisions[a.path[2]]
 	switch {
 	case known:
-		err = admin{a.c}.SetRule(a.owner, w, h)
+		err = a.c.admin().SetRule(a.owner, w, h)
 	case a.path[2] == "forget":
-		err = admin{a.c}.RemoveRule(a.owner, w)
+		err = a.c.admin().RemoveRule(a.owner, w)
 	default:
 		return nil, fmt.Errorf("%w: the decision must be approve, block, polite-block, confirm or forget", ErrInvalid)
 	}

@@ -113,6 +113,17 @@ func TestAPIExplain(t *testing.T) {
 	if x.Decision != "confirm" || x.Reason != policy.MatchedDefault || x.Presentity != "sip:alice@example.com" || x.At.IsZero() || x.Document != "" {
 		t.Errorf("%v", x)
 	}
+	// A HEAD is a GET without its body; it is nobody's without a password.
+	if code, head, text := alice.send("HEAD", explainBob, "", nil); code != 200 || text != "" || head.Get("Content-Type") != "application/json" {
+		t.Errorf("%d %v %q", code, head, text)
+	}
+	// The + of a zone, escaped or not.
+	for _, zone := range []string{"%2B02:00", "+02:00"} {
+		alice.want(200, "GET", explainBob+"&at=2027-01-01T00:30:00"+zone, "", &x)
+		if !x.At.Equal(time.Date(2026, 12, 31, 22, 30, 0, 0, time.UTC)) {
+			t.Errorf("%s: %v", zone, x.At)
+		}
+	}
 	// As if; nothing of it stays.
 	alice.want(200, "POST", explainBob+"&at=2027-01-01T00:00:00Z", someRules, &x)
 	if x.Decision != "allow" || x.Reason != "pres-rules/index/office" || x.At.Year() != 2027 || !strings.Contains(x.Document, "<presence") || len(x.Rules) != 1 {
@@ -158,6 +169,9 @@ func TestAPIRefusals(t *testing.T) {
 		{400, alice, "GET", apiRoot + "/explain?watcher=" + strings.Repeat("a", 600), "", "address"},
 		{400, alice, "GET", explainBob + "&at=noon", "", "2026-11-25T09:00:00Z"},
 		{400, alice, "GET", apiRoot + "/explain?%zz", "", "query"},
+		{400, alice, "GET", explainBob + "&when=2026-11-25T09:00:00Z", "", `not "when"`},
+		{400, alice, "GET", explainBob + "&watcher=sip:carol@example.com", "", "watcher is there twice"},
+		{400, bob, "GET", explainBob + "&presentity=bob&presentity=alice", "", "presentity is there twice"},
 		{404, alice, "GET", apiRoot + "/nothing", "", "no such resource"},
 		{404, alice, "GET", apiRoot + "/watchers/", "", "no such resource"},
 		{405, alice, "PUT", explainBob, someRules, "method"},
@@ -186,8 +200,12 @@ func TestAPIRefusals(t *testing.T) {
 	if code != http.StatusForbidden {
 		t.Errorf("cross-site: %d", code)
 	}
-	if _, head, _ := alice.send("DELETE", explainBob, "", nil); strings.Join(head["Allow"], " ") != "GET POST" {
-		t.Errorf("%v", head)
+	for target, want := range map[string]string{
+		explainBob: "GET, HEAD, POST", apiRoot + "/rules/diff": "POST", apiRoot + "/notices": "GET, HEAD",
+	} {
+		if _, head, _ := alice.send("DELETE", target, "", nil); head.Get("Allow") != want {
+			t.Errorf("%s: %v", target, head)
+		}
 	}
 }
 

@@ -362,8 +362,7 @@ func (c *checker) web(f *file) {
 		c.fault("web.http", "%v", err)
 		return
 	}
-	host, _, _ := net.SplitHostPort(f.Web.HTTP)
-	if a, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !a.IsLoopback()) {
+	if !IsLoopback(f.Web.HTTP) {
 		c.warn("web.http", "metrics are readable by whoever reaches %s", f.Web.HTTP)
 	}
 }

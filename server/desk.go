@@ -26,12 +26,12 @@ const (
 	maxWarnings = 32
 )
 
-// The sets of the operator's rules, as policy names them.
+// What the names of the operator's rules begin with, as policy has them, and what
+// stands for such a name where it is not shown.
 const (
-	ceilingPrefix  = "ceiling/"
-	overridePrefix = "override/"
-	// operatorsRule stands for their names where those are not shown.
-	operatorsRule = "a rule of the operator's"
+	CeilingPrefix  = "ceiling/"
+	OverridePrefix = "override/"
+	operatorsRule  = "a rule of the operator's"
 )
 
 // desk is where questions about one presentity's rules are answered, on a running
@@ -57,7 +57,11 @@ func (d *desk) suppose(in *DocumentInput) (*agent.Supposition, error) {
 	}
 	n := in.filled()
 	if in.Absent {
-		return &agent.Supposition{DocumentName: agent.DocumentName{AUID: n.AUID, Path: n.Name}, Absent: true}, nil
+		key, err := d.trees.Key(d.p, xcap.AUID(n.AUID), n.Name)
+		if err != nil {
+			return nil, documentError(err, n)
+		}
+		return &agent.Supposition{DocumentName: nameOf(key), Absent: true}, nil
 	}
 	key, err := d.trees.Check(d.p, xcap.AUID(n.AUID), n.Name, string(in.Body))
 	if err != nil {
@@ -129,7 +133,7 @@ func told(d policy.Decision, concealed bool) string {
 
 // shows reports whether the asker may see a rule.
 func (d *desk) shows(name string) bool {
-	operators := strings.HasPrefix(name, ceilingPrefix) || strings.HasPrefix(name, overridePrefix)
+	operators := strings.HasPrefix(name, CeilingPrefix) || strings.HasPrefix(name, OverridePrefix)
 	return !operators || !d.own || d.privacy.ShowOperatorRules
 }
 
@@ -219,6 +223,9 @@ func (d *desk) watchers() (WatcherList, error) {
 			}
 			out.Watchers = append(out.Watchers, info)
 		}
+		slices.SortFunc(out.Watchers, func(x, y WatcherInfo) int {
+			return cmp.Or(x.Since.Compare(y.Since), cmp.Compare(x.ID, y.ID))
+		})
 		for _, n := range a.Notices(d.p) {
 			if n.Kind == agent.NoticeOverride {
 				if !d.privacy.ShowOverrides {

@@ -19,56 +19,21 @@ func (c *Core) desk(ctx context.Context, p presence.Presentity, own bool) *desk 
 	}}
 }
 
-// at calls fn with the desk of an address's presentity.
-func (a admin) at(aor presence.AOR, fn func(ctx context.Context, d *desk) error) error {
-	p, err := a.presentity(aor)
+// at is desks of a running server.
+func (c *Core) at(aor presence.AOR, fn func(ctx context.Context, d *desk) error) error {
+	p, err := c.presentity(aor)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), adminTimeout)
 	defer cancel()
-	return fn(ctx, a.c.desk(ctx, p, false))
+	return fn(ctx, c.desk(ctx, p, false))
 }
 
-// Explain says what a watcher would get of p, and why.
-func (a admin) Explain(p presence.AOR, q ExplainQuery) (e Explanation, err error) {
-	return e, a.at(p, func(_ context.Context, d *desk) (err error) { e, err = d.explain(q); return err })
-}
-
-// CompareRules says who would gain and lose what.
-func (a admin) CompareRules(p presence.AOR, in DocumentInput) (r RulesDiff, err error) {
-	return r, a.at(p, func(ctx context.Context, d *desk) (err error) { r, err = d.compare(ctx, in); return err })
-}
-
-// Documents lists p's documents.
-func (a admin) Documents(p presence.AOR) (list []DocumentInfo, err error) {
-	return list, a.at(p, func(ctx context.Context, d *desk) (err error) { list, err = d.documents(ctx); return err })
-}
-
-// Document returns one of p's documents.
-func (a admin) Document(p presence.AOR, n DocumentName) (text string, err error) {
-	return text, a.at(p, func(ctx context.Context, d *desk) (err error) { text, err = d.document(ctx, n); return err })
-}
-
-// PutDocument keeps a document, effective when it returns.
-func (a admin) PutDocument(p presence.AOR, in DocumentInput) error {
-	return a.at(p, func(ctx context.Context, d *desk) error { return d.put(ctx, in) })
-}
-
-// RemoveDocument removes one.
-func (a admin) RemoveDocument(p presence.AOR, n DocumentName) error {
-	return a.at(p, func(ctx context.Context, d *desk) error { return d.remove(ctx, n) })
-}
-
-// Watchers lists who watches p.
-func (a admin) Watchers(p presence.AOR) (list WatcherList, err error) {
-	return list, a.at(p, func(_ context.Context, d *desk) (err error) { list, err = d.watchers(); return err })
-}
-
-// at calls fn with the desk of an address's presentity. What it reads is as it
-// would be now if the server ran: what has expired meanwhile is over.
+// at is desks of a stopped server. What they read is as it would be now if the
+// server ran: what has expired meanwhile is over.
 func (o *Offline) at(aor presence.AOR, fn func(ctx context.Context, d *desk) error) error {
-	p, err := o.presentity(aor)
+	p, err := o.core.presentity(aor)
 	if err != nil {
 		return err
 	}
@@ -92,39 +57,42 @@ func (o *Offline) at(aor presence.AOR, fn func(ctx context.Context, d *desk) err
 	}})
 }
 
+// desks is RulesAdmin: it calls a function with the desk of an address's presentity.
+type desks func(aor presence.AOR, fn func(ctx context.Context, d *desk) error) error
+
 // Explain says what a watcher would get of p, and why.
-func (o *Offline) Explain(p presence.AOR, q ExplainQuery) (e Explanation, err error) {
-	return e, o.at(p, func(_ context.Context, d *desk) (err error) { e, err = d.explain(q); return err })
+func (at desks) Explain(p presence.AOR, q ExplainQuery) (e Explanation, err error) {
+	return e, at(p, func(_ context.Context, d *desk) (err error) { e, err = d.explain(q); return err })
 }
 
 // CompareRules says who would gain and lose what.
-func (o *Offline) CompareRules(p presence.AOR, in DocumentInput) (r RulesDiff, err error) {
-	return r, o.at(p, func(ctx context.Context, d *desk) (err error) { r, err = d.compare(ctx, in); return err })
+func (at desks) CompareRules(p presence.AOR, in DocumentInput) (r RulesDiff, err error) {
+	return r, at(p, func(ctx context.Context, d *desk) (err error) { r, err = d.compare(ctx, in); return err })
 }
 
 // Documents lists p's documents.
-func (o *Offline) Documents(p presence.AOR) (list []DocumentInfo, err error) {
-	return list, o.at(p, func(ctx context.Context, d *desk) (err error) { list, err = d.documents(ctx); return err })
+func (at desks) Documents(p presence.AOR) (list []DocumentInfo, err error) {
+	return list, at(p, func(ctx context.Context, d *desk) (err error) { list, err = d.documents(ctx); return err })
 }
 
 // Document returns one of p's documents.
-func (o *Offline) Document(p presence.AOR, n DocumentName) (text string, err error) {
-	return text, o.at(p, func(ctx context.Context, d *desk) (err error) { text, err = d.document(ctx, n); return err })
+func (at desks) Document(p presence.AOR, n DocumentName) (text string, err error) {
+	return text, at(p, func(ctx context.Context, d *desk) (err error) { text, err = d.document(ctx, n); return err })
 }
 
-// PutDocument keeps a document; it takes effect with the next start.
-func (o *Offline) PutDocument(p presence.AOR, in DocumentInput) error {
-	return o.at(p, func(ctx context.Context, d *desk) error { return d.put(ctx, in) })
+// PutDocument keeps a document: effective when it returns, or with the next start.
+func (at desks) PutDocument(p presence.AOR, in DocumentInput) error {
+	return at(p, func(ctx context.Context, d *desk) error { return d.put(ctx, in) })
 }
 
 // RemoveDocument removes one.
-func (o *Offline) RemoveDocument(p presence.AOR, n DocumentName) error {
-	return o.at(p, func(ctx context.Context, d *desk) error { return d.remove(ctx, n) })
+func (at desks) RemoveDocument(p presence.AOR, n DocumentName) error {
+	return at(p, func(ctx context.Context, d *desk) error { return d.remove(ctx, n) })
 }
 
 // Watchers lists who watches p.
-func (o *Offline) Watchers(p presence.AOR) (list WatcherList, err error) {
-	return list, o.at(p, func(_ context.Context, d *desk) (err error) { list, err = d.watchers(); return err })
+func (at desks) Watchers(p presence.AOR) (list WatcherList, err error) {
+	return list, at(p, func(_ context.Context, d *desk) (err error) { list, err = d.watchers(); return err })
 }
 
 // offlineDocuments are documents in a stopped server's store.

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -84,16 +83,8 @@ func (o *Offline) change(id shard.ID, fn func(m *machine, now time.Time, out *sh
 	return <-done
 }
 
-func (o *Offline) presentity(aor presence.AOR) (presence.Presentity, error) {
-	p, ok := o.users.Presentity(aor)
-	if !ok {
-		return "", fmt.Errorf("%w: %s", ErrNoUser, aor)
-	}
-	return p, nil
-}
-
 func (o *Offline) changeRules(aor presence.AOR, change func(*policy.Rules) error) error {
-	p, err := o.presentity(aor)
+	p, err := o.core.presentity(aor)
 	if err != nil {
 		return err
 	}
@@ -127,7 +118,7 @@ func (o *Offline) Rules(aor presence.AOR) ([]RuleInfo, error) {
 			return err
 		})
 	}
-	p, err := o.presentity(aor)
+	p, err := o.core.presentity(aor)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +141,7 @@ func (o *Offline) shards(aor presence.AOR, fn func(m *machine, p presence.Presen
 	ids := make([]shard.ID, 0, shard.Count)
 	if aor != "" {
 		var err error
-		if p, err = o.presentity(aor); err != nil {
+		if p, err = o.core.presentity(aor); err != nil {
 			return err
 		}
 		ids = append(ids, shard.Of(p))

@@ -31,7 +31,7 @@ func (s *Server) Reload(cfg Config) error {
 		return fmt.Errorf("cannot read the certificate anew, the old one stays: %w", err)
 	}
 	for i := range shard.Count {
-		err := admin{s.Core}.do(shard.ID(i), func(m *machine, now time.Time, out *shard.Batch) {
+		err := s.admin().do(shard.ID(i), func(m *machine, now time.Time, out *shard.Batch) {
 			m.agent.Reconfigure(s.settings(cfg), now, out)
 		})
 		if err != nil {

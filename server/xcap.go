@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -66,11 +65,7 @@ func (c *Core) clearXCAP(address string) bool { return c.cfg.ClearXCAP && IsLoop
 // IsLoopback reports whether HOST:PORT is on loopback.
 func IsLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	a, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && a.IsLoopback()
+	return err == nil && isLoopback(host)
 }
 
 // documents keeps XCAP documents in their owners' shards.

@@ -13,6 +13,16 @@ import (
 // their own.
 var ErrUsage = errors.New("no such application usage")
 
+// Key names a document of a user's by the name that people give it. The error is
+// ErrUsage or ErrURI.
+func (h *Handler) Key(owner presence.Presentity, auid AUID, name string) (Key, error) {
+	req, err := h.local(context.Background(), owner, auid, name)
+	if err != nil {
+		return Key{}, err
+	}
+	return req.key, nil
+}
+
 // Check says whether a PUT of a whole document by its owner would be refused for
 // what it is. Errors are as those of Put.
 func (h *Handler) Check(owner presence.Presentity, auid AUID, name, body string) (Key, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -17,6 +18,18 @@ type document struct {
 type documentName struct {
 	Name string `default:"index" placeholder:"NAME" help:"The document's name below users/PRESENTITY/ in XCAP; index unless given."`
 	AUID string `name:"auid" default:"pres-rules" placeholder:"AUID" help:"The application usage: pres-rules unless given; or org.openmobilealliance.pres-rules, resource-lists, rls-services, pidf-manipulation, tacit-preferences."`
+}
+
+// Validate refuses no name at all, which is what an unset variable of a script
+// gives: it must not become index, and be removed.
+func (n documentName) Validate() error {
+	switch "" {
+	case n.Name:
+		return errors.New("--name is empty")
+	case n.AUID:
+		return errors.New("--auid is empty")
+	}
+	return nil
 }
 
 func (n documentName) name() server.DocumentName {
@@ -75,17 +88,22 @@ func (c *putCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	return c.of(c.place, func(o *operator, p presence.AOR) error {
-		in := server.DocumentInput{DocumentName: c.name(), Body: body}
+	in := server.DocumentInput{DocumentName: c.name(), Body: body}
+	return c.change(e, c.place, in, "saved", func(o *operator, p presence.AOR) error { return o.PutDocument(p, in) })
+}
+
+// change does what puts in in the place of what there is, and tells what came of it.
+func (d document) change(e *env, where place, in server.DocumentInput, done string, do func(o *operator, p presence.AOR) error) error {
+	return d.of(where, func(o *operator, p presence.AOR) error {
 		diff, err := o.CompareRules(p, in)
 		if err != nil {
 			return err
 		}
-		if err := o.PutDocument(p, in); err != nil {
+		if err := do(o, p); err != nil {
 			return err
 		}
 		o.noteGuessed(e)
-		_, err = fmt.Fprintf(e.stdout, "%s: %s/%s is saved\n%s", p, c.AUID, c.Name, differences(diff))
+		_, err = fmt.Fprintf(e.stdout, "%s: %s/%s is %s\n%s", p, in.AUID, printable(in.Name), done, differences(diff))
 		return err
 	})
 }
@@ -116,18 +134,8 @@ type deleteCmd struct {
 
 // Run removes the document and tells what that has changed.
 func (c *deleteCmd) Run(e *env) error {
-	return c.of(c.place, func(o *operator, p presence.AOR) error {
-		diff, err := o.CompareRules(p, server.DocumentInput{DocumentName: c.name(), Absent: true})
-		if err != nil {
-			return err
-		}
-		if err := o.RemoveDocument(p, c.name()); err != nil {
-			return err
-		}
-		o.noteGuessed(e)
-		_, err = fmt.Fprintf(e.stdout, "%s: %s/%s is deleted\n%s", p, c.AUID, c.Name, differences(diff))
-		return err
-	})
+	in := server.DocumentInput{DocumentName: c.name(), Absent: true}
+	return c.change(e, c.place, in, "deleted", func(o *operator, p presence.AOR) error { return o.RemoveDocument(p, in.DocumentName) })
 }
 
 type documentsCmd struct {

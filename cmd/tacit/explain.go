@@ -20,7 +20,7 @@ const anonymousWord = "anonymous"
 type explainCmd struct {
 	Presentity string `arg:"" help:"Whose presence, such as sip:alice@example.com."`
 	Watcher    string `arg:"" help:"Who asks for it, such as sip:bob@example.com: somebody who has proven that address by digest; or anonymous: somebody who is not authenticated."`
-	At         string `placeholder:"TIME" help:"Then instead of now: as 2026-11-25T09:00:00Z, or in local time as 2026-11-25T09:00."`
+	At         string `placeholder:"TIME" help:"Then instead of now, of what is published now: as 2026-11-25T09:00:00Z or 2026-11-25T09:00+01:00, or in local time as 2026-11-25T09:00 or 2026-11-25."`
 	AsIf       string `placeholder:"RULES.xml" help:"As if this file stood in the place of the rules document pres-rules/index. Nothing is changed."`
 	listing
 	place
@@ -77,13 +77,12 @@ func (c *explainCmd) query(e *env) (q server.ExplainQuery, err error) {
 	return q, nil
 }
 
-// parseTime reads RFC 3339, or a local time without seconds or with.
+// parseTime reads RFC 3339, with the seconds or not, with a T or a blank, and
+// with a zone or in local time; a date alone is its midnight.
 func parseTime(s string) (time.Time, error) {
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t, nil
-	}
-	for _, layout := range [...]string{"2006-01-02T15:04", "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02"} {
-		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
+	text := strings.Replace(strings.ToUpper(strings.TrimSpace(s)), " ", "T", 1)
+	for _, layout := range [...]string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
 			return t, nil
 		}
 	}
@@ -132,7 +131,7 @@ func called(a presence.AOR) string {
 func explained(x server.Explanation) string {
 	var b strings.Builder
 	who := called(x.Watcher)
-	fmt.Fprintf(&b, "%s asks for the presence of %s at %s\n\n", who, x.Presentity, when(x.At))
+	fmt.Fprintf(&b, "%s asks for the presence of %s at %s\n\n", who, x.Presentity, whenThere(x.At))
 	fmt.Fprintf(&b, "Decision: %s, by %s\n", x.Decision, x.Reason)
 	if x.Capped != "" {
 		fmt.Fprintf(&b, "Bounded by the operator: %s\n", x.Capped)
@@ -142,7 +141,7 @@ func explained(x server.Explanation) string {
 	}
 	fmt.Fprintf(&b, "Told: %s\n", toldWords(x))
 	if !x.Until.IsZero() {
-		fmt.Fprintf(&b, "Time alone may change this at %s\n", when(x.Until))
+		fmt.Fprintf(&b, "Time alone may change this at %s\n", whenThere(x.Until))
 	}
 	section := func(title string, lines []string) {
 		if len(lines) == 0 {
@@ -156,14 +155,7 @@ func explained(x server.Explanation) string {
 	section("It may see", x.Permissions)
 	var rules []string
 	for _, r := range x.Rules {
-		line := "+ " + r.Name + " matches, and adds " + strings.Join(r.Adds, "; ")
-		if !r.Matches {
-			line = "- " + r.Name + " does not match: " + r.Why
-		}
-		if !r.Until.IsZero() {
-			line += " (until " + when(r.Until) + ")"
-		}
-		rules = append(rules, line)
+		rules = append(rules, ruleLine(r))
 	}
 	section("Rules", rules)
 	section("Warnings", x.Warnings)
@@ -173,6 +165,22 @@ func explained(x server.Explanation) string {
 		fmt.Fprintf(&b, "\nThe document that it gets:\n%s\n", strings.TrimRight(x.Document, "\n"))
 	}
 	return b.String()
+}
+
+// ruleLine says what came of one rule. A ceiling gives nothing: it lets through.
+func ruleLine(r server.RuleFound) string {
+	adds := " matches, and adds "
+	if strings.HasPrefix(r.Name, server.CeilingPrefix) {
+		adds = " matches, and lets through at most "
+	}
+	line := "+ " + r.Name + adds + strings.Join(r.Adds, "; ")
+	if !r.Matches {
+		line = "- " + r.Name + " does not match: " + r.Why
+	}
+	if !r.Until.IsZero() {
+		line += " (until " + whenThere(r.Until) + ")"
+	}
+	return line
 }
 
 // toldWords says what the watcher really sees of a decision.

@@ -75,28 +75,27 @@ type endCmd struct {
 	place
 }
 
-type subEndCmd struct{ endCmd }
-
-// Run ends a subscription.
-func (c *subEndCmd) Run(e *env) error {
+func (c *endCmd) run(e *env, end func(*operator, string) error) error {
 	return c.with(func(o *operator) error {
-		if err := o.EndSub(c.ID); err != nil {
+		if err := end(o, c.ID); err != nil {
 			return err
 		}
 		return told(e, "ended", c.ID, "", false)
 	})
 }
 
+type subEndCmd struct{ endCmd }
+
+// Run ends a subscription.
+func (c *subEndCmd) Run(e *env) error {
+	return c.run(e, func(o *operator, id string) error { return o.EndSub(id) })
+}
+
 type pubEndCmd struct{ endCmd }
 
 // Run ends a publication.
 func (c *pubEndCmd) Run(e *env) error {
-	return c.with(func(o *operator) error {
-		if err := o.EndPub(c.ID); err != nil {
-			return err
-		}
-		return told(e, "ended", c.ID, "", false)
-	})
+	return c.run(e, func(o *operator, id string) error { return o.EndPub(id) })
 }
 
 type traceCmd struct {

@@ -200,3 +200,33 @@ func TestPlainAddress(t *testing.T) {
 		}
 	}
 }
+
+// The file of a running server's is another user's where root asks for a change:
+// it must stay that one's, and whole.
+func TestForgetPassword(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, passwordsName)
+	if err := os.WriteFile(path, []byte(passwordsHead+"\nalice secret\nal s\nbob b\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forgetPassword(dir, "al@example.com")
+	forgetPassword(dir, "nobody")
+	after, err := os.Stat(path)
+	if err != nil || !os.SameFile(before, after) {
+		t.Errorf("it is another file: %v", err)
+	}
+	known, err := openThrowaway(dir, false)
+	if err != nil || !known.made || len(known.passwords) != 2 || known.passwords["alice"] != "secret" || known.passwords["bob"] != "b" {
+		t.Errorf("%v %v", known, err)
+	}
+	forgetPassword(dir, "alice")
+	if text, err := os.ReadFile(path); err != nil || bytes.Contains(text, []byte("secret")) {
+		t.Errorf("%q %v", text, err)
+	}
+	forgetPassword(t.TempDir(), "alice") // of a server that has none
+}

@@ -57,6 +57,9 @@ func (c *pair) set(e *env, h policy.Handling) error {
 	if err := plainAddress(c.Watcher, "WATCHER"); err != nil {
 		return err
 	}
+	if c.Watcher == anonymousWord {
+		return usage("who is not authenticated cannot be decided about; a rule without an identity condition, in a document of rules, matches them too")
+	}
 	return c.do(e, h.String(), func(o *operator, p, w presence.AOR) error {
 		if err := o.SetRule(p, w, h); err != nil {
 			return err
@@ -165,4 +168,7 @@ func (c *pendingCmd) Run(e *env) error {
 }
 
 // when writes a time for people, in their zone.
-func when(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+func when(t time.Time) string { return t.Local().Format(time.DateTime) }
+
+// whenThere is when with the zone, where people may have given another.
+func whenThere(t time.Time) string { return t.Local().Format(time.DateTime + " MST") }

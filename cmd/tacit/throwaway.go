@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/tacit-presence/tacit/policy"
@@ -122,25 +122,26 @@ func (t *throwaway) accounts(users []server.UserInfo, domain string) (list []log
 }
 
 // forgetPassword takes a user whose password has been changed or who is gone
-// out of the file. That the file cannot be written does no harm worth an
-// error: it would show a password that no longer holds.
+// out of the file: its line becomes a comment in its place. So the file stays
+// whole, and the server's, whoever has asked a running one for the change. That
+// it cannot be written does no harm worth an error: it would show a password
+// that no longer holds.
 func forgetPassword(dir, name string) {
 	name, _, _ = strings.Cut(name, "@")
-	path := filepath.Join(dir, passwordsName)
-	f, err := os.Open(path)
+	f, err := os.OpenFile(filepath.Join(dir, passwordsName), os.O_RDWR, 0)
 	if err != nil {
 		return
 	}
 	defer f.Close()
-	var lines []string
-	for in := bufio.NewScanner(f); in.Scan(); {
-		lines = append(lines, in.Text())
-	}
-	kept := slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.HasPrefix(l, name+" ") })
-	if len(kept) == len(lines) {
+	data, err := io.ReadAll(f)
+	if err != nil {
 		return
 	}
-	if os.WriteFile(path+".new", []byte(strings.Join(kept, "\n")+"\n"), 0o600) == nil {
-		_ = os.Rename(path+".new", path)
+	at := int64(0)
+	for line := range strings.Lines(string(data)) {
+		if strings.HasPrefix(line, name+" ") {
+			_, _ = f.WriteAt(bytes.Repeat([]byte("#"), len(strings.TrimRight(line, "\r\n"))), at)
+		}
+		at += int64(len(line))
 	}
 }
