@@ -229,6 +229,21 @@ func (e *Edge) switchTCP(flow sip.Flow, msg []byte) bool {
 	return large && e.sendPeer(p, flow, msg, switchTimeout) == nil
 }
 
+// staysUDP reports whether switchTCP would leave a request of that size to UDP.
+func (e *Edge) staysUDP(flow sip.Flow, size int) bool {
+	large := size > e.cfg.UDPSwitchSize
+	if !large && e.dials.Load() == 0 {
+		return true
+	}
+	switch e.peer(peer{transport: sip.TransportTCP, remote: flow.Remote}).life() {
+	case dialling:
+		return false
+	case open:
+		return !large
+	}
+	return !large || e.noTCP.has(flow.Remote, time.Now())
+}
+
 // life is the connection's state; none is as good as a closed one.
 func (c *conn) life() state {
 	if c == nil {

@@ -148,6 +148,37 @@ func (e *Edge) sendUDP(flow sip.Flow, msg []byte) error {
 	return nil
 }
 
+// runSocket is a packetSocket that can send a run of datagrams at once.
+type runSocket interface {
+	// writeRun sends b as datagrams of size bytes, the last one perhaps shorter;
+	// all of them or none.
+	writeRun(b []byte, size int, to netip.AddrPort, from netip.Addr) error
+}
+
+// errNoRun says that a run's messages have to be sent one by one.
+var errNoRun = errors.New("edge: no run of datagrams can be sent there")
+
+// SendRun writes requests to a UDP flow with one system call: msgs holds them one
+// after the other, each of size bytes but for the last, which may be shorter. The
+// kernel makes datagrams of them last of all, so that what a send costs is paid
+// once. An error means that none has left, and is no more than a reason to call
+// Send with each.
+func (e *Edge) SendRun(flow sip.Flow, msgs []byte, size int, o Options) error {
+	s, from := e.udpSocket(flow)
+	if s == nil {
+		return ErrFlowGone
+	}
+	r, ok := s.packetSocket.(runSocket)
+	if !ok || o.SwitchTCP && !e.staysUDP(flow, size) {
+		return errNoRun
+	}
+	if err := r.writeRun(msgs, size, flow.Remote, from); err != nil {
+		return err
+	}
+	e.cfg.Counters.Sent[sip.TransportUDP].Add(uint64((len(msgs) + size - 1) / size))
+	return nil
+}
+
 // udpSocket finds the socket of a flow, and the address to send from if that
 // is not the socket's own. A flow without a local address takes any socket.
 func (e *Edge) udpSocket(flow sip.Flow) (s *udpSocket, from netip.Addr) {

@@ -30,6 +30,10 @@ type fastSocket struct {
 	v6       bool
 	wildcard bool
 
+	// Of how many bytes the datagrams of a run may be at the most, as far as is
+	// known: beyond this host, and on it.
+	longest, longestHere atomic.Int64
+
 	life    sync.RWMutex // held for reading in a call, so that fd is not closed and its number reused meanwhile
 	closed  bool
 	stopped atomic.Bool
@@ -42,6 +46,8 @@ func newFastSocket(c *net.UDPConn, wildcard bool) packetSocket {
 		return nil
 	}
 	s := &fastSocket{fd: -1, wake: -1}
+	s.longest.Store(maxDatagram)
+	s.longestHere.Store(maxDatagram)
 	var known bool
 	err = rc.Control(func(fd uintptr) {
 		switch sa, _ := syscall.Getsockname(int(fd)); sa.(type) {
@@ -324,17 +330,74 @@ func (s *fastSocket) sendTo(b []byte, name *syscall.RawSockaddrInet6, size uintp
 // sendMessage is sendTo with the source address chosen.
 func (s *fastSocket) sendMessage(b []byte, name *syscall.RawSockaddrInet6, size uintptr, from netip.Addr) syscall.Errno {
 	var control [pktinfoRoom]byte
+	used := putPktinfo(&control, from, s.v6)
+	return s.sendmsg(b, name, size, control[:used])
+}
+
+func (s *fastSocket) sendmsg(b []byte, name *syscall.RawSockaddrInet6, size uintptr, control []byte) syscall.Errno {
 	iov := syscall.Iovec{Base: unsafe.SliceData(b)}
 	iov.SetLen(len(b))
 	header := syscall.Msghdr{Name: (*byte)(unsafe.Pointer(name)), Namelen: uint32(size), Iov: &iov, Iovlen: 1,
 		Control: &control[0]}
-	header.SetControllen(putPktinfo(&control, from, s.v6))
+	header.SetControllen(len(control))
 	for {
 		_, _, errno := syscall.RawSyscall(syscall.SYS_SENDMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&header)), 0)
 		if errno != syscall.EINTR {
 			return errno
 		}
 	}
+}
+
+// udpSegment is UDP_SEGMENT of linux/udp.h: into how long datagrams a send's bytes
+// are cut (generic segmentation offload).
+const udpSegment = 103
+
+// segmentRoom holds one UDP_SEGMENT.
+const segmentRoom = (syscall.SizeofCmsghdr + 2 + 7) &^ 7
+
+// writeRun sends b as datagrams of size bytes with one system call.
+//
+// The system refuses what would need fragments, for which the path's MTU decides,
+// and all of it before Linux 4.18 and where checksums cannot be added last. So
+// that not every run finds that out anew, a refusal counts for the socket; what
+// stays on this host, where the MTU is longer than any datagram, counts apart.
+func (s *fastSocket) writeRun(b []byte, size int, to netip.AddrPort, from netip.Addr) error {
+	longest := &s.longest
+	if to.Addr().IsLoopback() {
+		longest = &s.longestHere
+	}
+	var name syscall.RawSockaddrInet6
+	nameSize := s.sockaddr(&name, to)
+	if int64(size) > longest.Load() || nameSize == 0 {
+		return errNoRun
+	}
+	var control [segmentRoom + pktinfoRoom]byte
+	binary.NativeEndian.PutUint64(control[0:], syscall.SizeofCmsghdr+2)
+	binary.NativeEndian.PutUint32(control[8:], syscall.IPPROTO_UDP)
+	binary.NativeEndian.PutUint32(control[12:], udpSegment)
+	binary.NativeEndian.PutUint16(control[syscall.SizeofCmsghdr:], uint16(size))
+	used := segmentRoom
+	if from.Is4() || from.Is6() && s.v6 && from.Zone() == "" {
+		used += putPktinfo((*[pktinfoRoom]byte)(control[segmentRoom:]), from, s.v6)
+	}
+	s.life.RLock()
+	defer s.life.RUnlock()
+	if s.closed {
+		return ErrFlowGone
+	}
+	errno := s.sendmsg(b, &name, nameSize, control[:used])
+	if errno == syscall.EINVAL && used > segmentRoom { // perhaps the host has lost that address
+		errno = s.sendmsg(b, &name, nameSize, control[:segmentRoom])
+	}
+	switch errno {
+	case 0:
+		return nil
+	case syscall.EINVAL, syscall.EMSGSIZE:
+		longest.Store(int64(size - 1))
+	case syscall.EIO, syscall.EOPNOTSUPP:
+		longest.Store(0)
+	}
+	return os.NewSyscallError("sendmsg", errno)
 }
 
 // putPktinfo writes the control message that names the source address, and

@@ -79,6 +79,14 @@ func (r *rig) Send(flow sip.Flow, message []byte, _, _ bool) shard.Outcome {
 	return shard.Sent
 }
 
+// SendRun implements Out.
+func (r *rig) SendRun(flow sip.Flow, messages []byte, size int, _ bool) bool {
+	for b := range slices.Chunk(messages, size) {
+		r.sent = append(r.sent, sentMessage{flow, string(b)})
+	}
+	return true
+}
+
 // Pin implements Out.
 func (r *rig) Pin(flow sip.Flow) { r.pinned = append(r.pinned, flow) }
 

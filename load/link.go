@@ -20,6 +20,10 @@ const (
 	// socketBuffer is asked of the kernel: some 4,000 NOTIFYs, so that a burst
 	// of the server is not lost while this process waits for a processor.
 	socketBuffer = 8 << 20
+	// maxBacklog of it may be in use before publishers wait: who sends as fast as
+	// the server answers must not lose what this process is too slow to read, and
+	// then call it the server's loss.
+	maxBacklog   = socketBuffer / 8
 	readBuffer   = 64 << 10
 	writeTimeout = 10 * time.Second
 	defaultPort  = "5060"
@@ -31,7 +35,8 @@ type link struct {
 	conn   net.Conn
 	stream bool
 	local  string
-	rport  string // for the top Via of what the server sends
+	rport  string     // for the top Via of what the server sends
+	queued func() int // bytes that wait in the socket's receive buffer, as the kernel counts them
 }
 
 // dialLink connects: over UDP so that only the server is heard, and ICMP errors
@@ -44,7 +49,7 @@ func dialLink(network, server string) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrServer, err)
 	}
-	l := &link{conn: conn, stream: network == "tcp", local: conn.LocalAddr().String()}
+	l := &link{conn: conn, stream: network == "tcp", local: conn.LocalAddr().String(), queued: func() int { return 0 }}
 	remote, err := netip.ParseAddrPort(conn.RemoteAddr().String())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrServer, err)
@@ -52,6 +57,7 @@ func dialLink(network, server string) (*link, error) {
 	l.rport = fmt.Sprintf("=%d;received=%s", remote.Port(), remote.Addr().Unmap())
 	if udp, ok := conn.(*net.UDPConn); ok {
 		enlarge(udp)
+		l.queued = backlog(udp)
 	}
 	return l, nil
 }

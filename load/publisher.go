@@ -48,6 +48,9 @@ func (p *publisher) next(now time.Time, out *outbox) bool {
 		p.cursor++
 		return true
 	}
+	if !p.paced && p.r.behind() {
+		return false
+	}
 	for range p.all {
 		p.cursor = (p.cursor + 1) % len(p.all)
 		if !p.all[p.cursor].out {

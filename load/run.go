@@ -127,6 +127,16 @@ func (r *run) sinks() (all []user) {
 	return all
 }
 
+// behind reports whether watchers have more to read than they should.
+func (r *run) behind() bool {
+	for _, w := range r.watchers {
+		if w.link.queued() > maxBacklog {
+			return true
+		}
+	}
+	return false
+}
+
 // fail keeps the first error.
 func (r *run) fail(err error) {
 	if err == nil {

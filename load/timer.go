@@ -6,8 +6,9 @@ import (
 	"github.com/tacit-presence/tacit/sip"
 )
 
-// tick is how often repetitions are looked after. It is well below T1.
-const tick = 25 * time.Millisecond
+// tick is how often repetitions are looked after, and a window that was held back
+// is filled. It is well below T1.
+const tick = 5 * time.Millisecond
 
 // pending is one request that waits for its answer. It is dropped at the next
 // tick after that came.

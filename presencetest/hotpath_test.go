@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -207,6 +208,14 @@ func (p *hotPath) Submit(ev shard.Event) bool {
 		p.gate.Send(&p.out.Sends[i], p.out.Message(&p.out.Sends[i]))
 	}
 	p.out.Reset()
+	return true
+}
+
+// SendRun implements gate.Out.
+func (p *hotPath) SendRun(flow sip.Flow, messages []byte, size int, _ bool) bool {
+	for m := range slices.Chunk(messages, size) {
+		p.Send(flow, m, false, false)
+	}
 	return true
 }
 

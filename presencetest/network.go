@@ -2,6 +2,7 @@ package presencetest
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/tacit-presence/tacit/shard"
@@ -78,6 +79,14 @@ func (o *outlet) Send(flow sip.Flow, message []byte, dial, _ bool) shard.Outcome
 		return shard.Gone
 	}
 	return shard.Sent
+}
+
+// SendRun implements gate.Out.
+func (o *outlet) SendRun(flow sip.Flow, messages []byte, size int, _ bool) bool {
+	for m := range slices.Chunk(messages, size) {
+		o.Send(flow, m, false, false)
+	}
+	return true
 }
 
 // route finds who gets what goes by flow: nobody for a datagram to an address

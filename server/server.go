@@ -61,6 +61,11 @@ func (o outward) Send(flow sip.Flow, message []byte, dial, switchTCP bool) shard
 	return shard.Sent // and lost, as a datagram may be: the transaction's timers see to it
 }
 
+// SendRun sends by the edge. What it does not take, Send sees to.
+func (o outward) SendRun(flow sip.Flow, messages []byte, size int, switchTCP bool) bool {
+	return o.s.edge.SendRun(flow, messages, size, edge.Options{SwitchTCP: switchTCP}) == nil
+}
+
 // tooLargeEvery is the least time between two warnings of messages too large: one
 // long document of a presentity with many watchers makes as many.
 const tooLargeEvery = time.Minute

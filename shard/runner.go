@@ -28,6 +28,10 @@ const (
 // batch is durable, in the order in which the steps made them.
 type Sender interface {
 	Send(s *Send, message []byte) Outcome
+	// SendRun lets out a run of requests at once: all go to the flow of the first,
+	// and messages has them one after the other, each of size bytes but the last,
+	// which may be shorter. False: none has left, and Send is to be tried with each.
+	SendRun(run []Send, messages []byte, size int) bool
 }
 
 // Config is what a Runner needs.
@@ -406,20 +410,30 @@ func (w *worker) release() bool {
 }
 
 func (w *worker) send(b *Batch) {
-	for i := range b.Sends {
-		s := &b.Sends[i]
-		outcome := w.r.cfg.Sender.Send(s, b.Message(s))
-		switch {
-		case s.Answer || outcome == Sent: // an answer lost is asked for again
-		case outcome == Gone:
-			w.r.Submit(Event{Kind: FlowGone, ID: s.ID, Flow: s.Flow})
-		case outcome == Full:
-			w.r.Submit(Event{Kind: Undelivered, ID: s.ID, Flow: s.Flow, Dialog: s.Dialog})
-		case outcome == Oversize:
-			w.r.Submit(Event{Kind: TooLarge, ID: s.ID, Flow: s.Flow, Dialog: s.Dialog})
+	for i := 0; i < len(b.Sends); {
+		end := b.run(i)
+		if end-i > 1 && w.r.cfg.Sender.SendRun(b.Sends[i:end], b.messages(i, end), b.Sends[i].size()) {
+			i = end
+			continue
+		}
+		for ; i < end; i++ {
+			w.sendOne(b, &b.Sends[i])
 		}
 	}
 	for _, fn := range b.after {
 		fn()
+	}
+}
+
+func (w *worker) sendOne(b *Batch, s *Send) {
+	outcome := w.r.cfg.Sender.Send(s, b.Message(s))
+	switch {
+	case s.Answer || outcome == Sent: // an answer lost is asked for again
+	case outcome == Gone:
+		w.r.Submit(Event{Kind: FlowGone, ID: s.ID, Flow: s.Flow})
+	case outcome == Full:
+		w.r.Submit(Event{Kind: Undelivered, ID: s.ID, Flow: s.Flow, Dialog: s.Dialog})
+	case outcome == Oversize:
+		w.r.Submit(Event{Kind: TooLarge, ID: s.ID, Flow: s.Flow, Dialog: s.Dialog})
 	}
 }

@@ -67,6 +67,17 @@ func (r *recorder) Send(_ *Send, message []byte) Outcome {
 	return r.outcome
 }
 
+// SendRun takes runs as long as all goes well, and shows where they were.
+func (r *recorder) SendRun(_ []Send, messages []byte, size int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.outcome != Sent {
+		return false
+	}
+	r.sent = append(r.sent, fmt.Sprintf("%d:%s", size, messages))
+	return true
+}
+
 func (r *recorder) set(o Outcome) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -135,6 +135,40 @@ func (b *Batch) Add(s Send, buf []byte) {
 // Message returns the bytes of s.
 func (b *Batch) Message(s *Send) []byte { return b.buf[s.from:s.to] }
 
+// What one system call takes (Linux' UDP_MAX_SEGMENTS, and the most that a
+// datagram's length can say).
+const (
+	maxRun      = 64
+	maxRunBytes = 65000
+)
+
+// run is the end of the run that begins with Sends[i]: requests over UDP to one
+// flow, of one size but for a last shorter one. Watchers behind a proxy make such
+// runs. It is i+1 at the least.
+func (b *Batch) run(i int) int {
+	first, end := &b.Sends[i], i+1
+	if first.Answer || first.Flow.Transport != sip.TransportUDP {
+		return end
+	}
+	for end < len(b.Sends) && end-i < maxRun {
+		s := &b.Sends[end]
+		if s.Answer || s.Flow != first.Flow || s.SwitchTCP != first.SwitchTCP || s.size() > first.size() ||
+			s.from != b.Sends[end-1].to || s.to-first.from > maxRunBytes {
+			break
+		}
+		end++
+		if s.size() < first.size() {
+			break
+		}
+	}
+	return end
+}
+
+// messages returns the bytes of a run.
+func (b *Batch) messages(i, end int) []byte { return b.buf[b.Sends[i].from:b.Sends[end-1].to] }
+
+func (s *Send) size() int { return s.to - s.from }
+
 // After has fn called when the batch is durable and its messages are sent.
 func (b *Batch) After(fn func()) { b.after = append(b.after, fn) }
 
