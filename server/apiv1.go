@@ -188,7 +188,7 @@ func (a *apiV1) answer(r *http.Request, head http.Header) (result any, status in
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), adminTimeout)
 	defer cancel()
-	path, rawQuery, _ := strings.Cut(r.RequestURI, "?")
+	path, rawQuery, _ := strings.Cut(xcap.RequestTarget(r), "?")
 	call := &apiCall{Request: r.WithContext(ctx), c: a.c, owner: who.AOR(), path: apiPath(path)}
 	if call.query, err = apiQuery(rawQuery); err != nil {
 		return nil, 0, err

@@ -375,6 +375,8 @@ func TestAPIIsBesideXCAP(t *testing.T) {
 	for target, want := range map[string]string{
 		"/xcap-root/pres-rules": "xcap", "/xcap-root": "xcap", "/xcap-rootx": "rest", "/api/v1/explain?x=/xcap-root/": "api",
 		"/api/v2/x": "rest", "/api/v1": "rest", "/metrics": "rest",
+		// RFC 9110, 7.1: the absolute form names the same.
+		"http://example.com/xcap-root/pres-rules": "xcap", "https://example.com/api/v1/explain": "api", "http://example.com/": "rest",
 	} {
 		if h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", target, nil)); seen != want {
 			t.Errorf("%s: %s", target, seen)

@@ -22,7 +22,8 @@ import (
 const xcapRoot = "/xcap-root"
 
 // auidTestApp is the application usage for trying clients out: RFC 4825's
-// examples, and whatever else is well-formed.
+// examples, and whatever else is well-formed. Those of 6.4 have a namespace and
+// those of 8.2.3 have none, and both select by names without prefix.
 const auidTestApp xcap.AUID = "test-app"
 
 // newXCAP makes the XCAP server over documents.
@@ -30,7 +31,7 @@ func (c *Core) newXCAP(docs xcap.Documents) (*xcap.Handler, error) {
 	usages := append(xcap.Standard(), xcap.Preferences(xcap.Validator(schema.Preferences())))
 	if c.cfg.TestUsage {
 		free := xcap.Test()
-		free.AUID, free.Validate = auidTestApp, func(*xmltree.Doc) error { return nil }
+		free.AUID, free.Space, free.Validate = auidTestApp, xcap.RootSpace, func(*xmltree.Doc) error { return nil }
 		usages = append(usages, xcap.Test(), free)
 	}
 	return xcap.New(xcap.Config{
@@ -44,12 +45,12 @@ func (c *Core) newXCAP(docs xcap.Documents) (*xcap.Handler, error) {
 
 // route gives requests of XCAP and of the API to those, which want their paths
 // untouched, and all others to the rest.
-func route(xcap, api, rest http.Handler) http.Handler {
+func route(trees, api, rest http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path, _, _ := strings.Cut(r.RequestURI, "?")
+		path, _, _ := strings.Cut(xcap.RequestTarget(r), "?")
 		switch {
 		case path == xcapRoot || strings.HasPrefix(path, xcapRoot+"/"):
-			xcap.ServeHTTP(w, r)
+			trees.ServeHTTP(w, r)
 		case strings.HasPrefix(path, apiRoot+"/"):
 			api.ServeHTTP(w, r)
 		default:

@@ -17,13 +17,15 @@ import (
 )
 
 // Limits of the listener: its readers are scrapers and probes on a network of
-// ours, whose requests are short and come whole.
+// ours, whose requests are short and come whole, and clients of XCAP.
 const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 10 * time.Second
 	writeTimeout  = 30 * time.Second
 	idleTimeout   = 2 * time.Minute // longer than a usual scrape interval, so that a connection serves many
-	maxHeader     = 16 << 10
+	// maxHeader leaves room for what is longer than any URI of XCAP's, so that
+	// XCAP itself can answer it (414).
+	maxHeader = 64 << 10
 	// maxScrapes is how many answers with metrics are made at once; each costs
 	// a walk over all of them.
 	maxScrapes = 4

@@ -111,3 +111,26 @@ func TestServerBoundsEveryPhase(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestLongTargetsArrive holds that what is longer than any URI of XCAP's reaches
+// its handler, whose answer says so.
+func TestLongTargetsArrive(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusRequestURITooLong) }), nil, quiet)
+	go func() { _ = s.Serve(ln) }()
+	t.Cleanup(func() { _ = s.Close() })
+	for size, want := range map[int]int{10 << 10: 414, 60 << 10: 414, 200 << 10: 431} {
+		resp, err := http.Get("http://" + ln.Addr().String() + "/" + strings.Repeat("a", size))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%d bytes: %d, want %d", size, resp.StatusCode, want)
+		}
+	}
+}

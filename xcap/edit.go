@@ -151,7 +151,13 @@ func unreadable(err error, as Reason, size int, lim xmltree.Limits) error {
 // within is unreadable for text that was read within more of ours, so that the
 // place in the error means nothing.
 func within(err error, as Reason, size int, lim xmltree.Limits) error {
-	err = unreadable(err, as, size, lim)
+	if errors.Is(err, xmltree.ErrForbidden) {
+		// It stands only before a document's root, so that here it is not
+		// well-formed either.
+		err = conflict(as, err.Error())
+	} else {
+		err = unreadable(err, as, size, lim)
+	}
 	if c, ok := errors.AsType[*Conflict](err); ok {
 		before, after, _ := strings.Cut(c.Phrase, "at byte ")
 		_, after, _ = strings.Cut(after, ": ")
@@ -361,6 +367,8 @@ func (s *Selector) newAttribute(d *xmltree.Doc, n xmltree.Node, value string) (x
 		}
 	case xmltree.XMLSpace:
 		prefix = "xml"
+	case xmltree.XMLNSSpace:
+		return xmltree.Edit{}, false
 	default:
 		scope := inScope(d, n)
 		for _, b := range scope {

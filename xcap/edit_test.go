@@ -154,10 +154,12 @@ func TestPutRefused(t *testing.T) {
 		{`<r/>`, `r/a`, `<?xml version="1.0"?><a/>`, NotXMLFragment},
 		{`<r/>`, `r/a`, "<a>\x00</a>", NotXMLFragment},
 		{`<r/>`, `r/a`, "<a>\xff</a>", NotUTF8},
-		{`<r/>`, `r/a`, `<!DOCTYPE a><a/>`, ConstraintFailed},
-		{`<r/>`, `r/a`, `<a>&x;</a>`, ConstraintFailed},
+		{`<r/>`, `r/a`, `<!DOCTYPE a><a/>`, NotXMLFragment},
+		{`<r/>`, `r/a`, `<a>&x;</a>`, NotXMLFragment},
 		{`<r/>`, `r/a`, strings.Repeat("<a>", 70) + strings.Repeat("</a>", 70), ConstraintFailed},
 		{`<r/>`, `r/@a`, ``, NotAttributeValue},
+		{`<r/>`, `r/@a`, `"&x;"`, NotAttributeValue},
+		{`<r/>`, `r/@n:a`, `"1"`, CannotInsert},
 		{`<r/>`, `r/@a`, `"`, NotAttributeValue},
 		{`<r/>`, `r/@a`, `1`, NotAttributeValue},
 		{`<r/>`, `r/@a`, `"1'`, NotAttributeValue},
@@ -169,7 +171,7 @@ func TestPutRefused(t *testing.T) {
 		{`<r/>`, `r/@a`, "\"\x01\"", NotAttributeValue},
 		{`<r/>`, `r/@a`, "\"\xff\"", NotUTF8},
 	} {
-		s := selector(t, c.node, xmltree.Binding{Prefix: "x", Space: "urn:x"})
+		s := selector(t, c.node, xmltree.Binding{Prefix: "x", Space: "urn:x"}, xmltree.Binding{Prefix: "n", Space: xmltree.XMLNSSpace})
 		got, err := s.Put(parse(t, c.doc), c.body, lim)
 		if e, ok := errors.AsType[*Conflict](err); !ok || e.Reason != c.want {
 			t.Errorf("%s in %s with %.40q: %v, %v, want %s", c.node, c.doc, c.body, got, err, c.want)

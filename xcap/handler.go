@@ -192,7 +192,7 @@ type request struct {
 // answer follows RFC 4825, 8; but nobody learns what there is before he is
 // known, and nobody but its owner what there is of a user.
 func (h *Handler) answer(r *http.Request) response {
-	target, unreadable := ParseTarget(h.base, requestTarget(r))
+	target, unreadable := ParseTarget(h.base, RequestTarget(r))
 	req := &request{Request: r, target: target}
 	if errors.Is(unreadable, ErrURITooLong) {
 		return h.refuse(req, unreadable)
@@ -206,7 +206,7 @@ func (h *Handler) answer(r *http.Request) response {
 		return response{status: http.StatusUnauthorized, challenges: challenges}
 	case h.origins.Check(r) != nil:
 		return status(http.StatusForbidden)
-	case unreadable != nil:
+	case unreadable != nil && target.XUI == "":
 		return h.refuse(req, unreadable)
 	}
 	req.who = who
@@ -219,6 +219,9 @@ func (h *Handler) answer(r *http.Request) response {
 			return status(http.StatusForbidden)
 		}
 	}
+	if unreadable != nil {
+		return h.refuse(req, unreadable)
+	}
 	if !req.usage.has(target.Tree) || target.Path == "" {
 		return h.refuse(req, ErrNotFound)
 	}
@@ -228,9 +231,9 @@ func (h *Handler) answer(r *http.Request) response {
 	return h.dispatch(req)
 }
 
-// requestTarget is the request's target as it came, without scheme and
+// RequestTarget is the request's target as it came, without scheme and
 // authority: r.URL has been decoded, and would be so twice.
-func requestTarget(r *http.Request) string {
+func RequestTarget(r *http.Request) string {
 	uri := r.RequestURI
 	if !strings.HasPrefix(uri, "/") {
 		if _, rest, ok := strings.Cut(uri, "://"); ok {
@@ -318,6 +321,7 @@ func (h *Handler) refuse(req *request, err error) response {
 		{ErrURI, http.StatusBadRequest},
 		{ErrPrefix, http.StatusBadRequest},
 		{errConditions, http.StatusBadRequest},
+		{errSlow, http.StatusRequestTimeout},
 		{errBody, http.StatusBadRequest},
 		{ErrURITooLong, http.StatusRequestURITooLong},
 		{ErrTooLarge, http.StatusRequestEntityTooLarge},
@@ -344,6 +348,7 @@ var (
 	errMediaType = errors.New("media type is not that of the resource")
 	errMatch     = errors.New("a condition does not hold")
 	errBody      = errors.New("content not received")
+	errSlow      = errors.New("content not received in time")
 )
 
 // checkMediaType holds that the content is said to be what the resource is

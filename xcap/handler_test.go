@@ -10,10 +10,12 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/schema"
@@ -31,7 +33,7 @@ func TestOthersTreesAreOne(t *testing.T) {
 		"nonsense", "tel:+1555", "sip:alice@example.org", "sip%3Abob%40example.com", "sip:Alice@example.com"} {
 		for _, auid := range []string{"resource-lists", "pres-rules", "rls-services", "xcap-caps", string(AUIDDirectory)} {
 			for _, rest := range []string{"", "/index", "/nothing", "/directory.xml", "/index/~~/resource-lists/list", "/index/~~/a[", "/index/~~/p:a", "/index/~~//",
-				"/index/~~/resource-lists/namespace::*", "/a/b/c"} {
+				"/index/~~/resource-lists/namespace::*", "/a/b/c", "/", "//index", "/../x", "/%", "/%00", "/index/~~/%ff", "/" + long(256)} {
 				for _, method := range []string{"GET", "HEAD", "PUT", "DELETE", "POST", "OPTIONS", "PATCH"} {
 					for _, header := range []string{isLists, "Content-Type: text/html", `If-Match: "e1"`, `If-None-Match: "e1"`, "If-Match: junk"} {
 						w := s.do(method, "/"+auid+"/users/"+xui+rest, friends, asAlice, header)
@@ -219,6 +221,12 @@ func TestContentRefused(t *testing.T) {
 	if s.ServeHTTP(w, r); w.Code != 413 {
 		t.Errorf("chunked: %d", w.Code)
 	}
+	// RFC 9110, 15.5.9: one that takes too long to come.
+	r.Body = io.NopCloser(io.MultiReader(strings.NewReader("<a>"), iotest.ErrReader(os.ErrDeadlineExceeded)))
+	w = httptest.NewRecorder()
+	if s.ServeHTTP(w, r); w.Code != 408 {
+		t.Errorf("slow: %d", w.Code)
+	}
 	if w := s.do("GET", "http://xcap.example.com"+lists, "", asAlice); w.Code != 200 {
 		t.Errorf("absolute form: %d", w.Code)
 	}
@@ -232,7 +240,7 @@ func TestContentRefused(t *testing.T) {
 			t.Errorf("%d responses were 413", n)
 		}
 	}
-	if total != 20 {
+	if total != 21 {
 		t.Errorf("%d responses were counted", total)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/tacit-presence/tacit/identity"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/schema"
+	"github.com/tacit-presence/tacit/xmltree"
 )
 
 // memory is Documents in memory, which counts and can be made to fail.
@@ -141,6 +142,7 @@ func byHeader() Authenticate {
 func testUsages() []Usage {
 	return append(Standard(), Test(),
 		Usage{AUID: "root", MediaType: "application/xml", Validate: Validator(schema.Test())},
+		Usage{AUID: "free", MediaType: "application/xml", Space: RootSpace, Validate: func(*xmltree.Doc) error { return nil }},
 		Usage{AUID: "watcherinfo", MediaType: "application/watcherinfo+xml", Space: schema.WatcherInfoSpace, Validate: Validator(schema.WatcherInfo())},
 		Usage{AUID: "shared", MediaType: "application/xml", Validate: Validator(schema.Test()), Global: true},
 		Preferences(Validator(schema.Preferences())))

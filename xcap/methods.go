@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 
@@ -137,6 +138,9 @@ func (c *content) body() (string, error) {
 		return c.text, nil
 	}
 	b, err := io.ReadAll(c.req.Body)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return "", fmt.Errorf("%w: %w", errSlow, err)
+	}
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", errBody, err)
 	}

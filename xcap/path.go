@@ -26,7 +26,8 @@ type Target struct {
 }
 
 // ParseTarget reads a request target, of which root, such as "/xcap-root", is
-// the path of the XCAP root. The error is ErrNotFound, ErrURI or ErrURITooLong.
+// the path of the XCAP root. The error is ErrNotFound, ErrURI or ErrURITooLong;
+// the target then has AUID, Tree and XUI if all of them could be read.
 func ParseTarget(root, uri string) (t Target, err error) {
 	if len(uri) > maxURI {
 		return t, ErrURITooLong
@@ -42,6 +43,9 @@ func ParseTarget(root, uri string) (t Target, err error) {
 	}
 	segments, node, hasNode, err := splitPath(raw)
 	if err != nil {
+		if len(segments) > 2 && segments[1] == segmentUsers {
+			t.AUID, t.Tree, t.XUI = AUID(segments[0]), TreeUsers, segments[2]
+		}
 		return t, err
 	}
 	if len(segments) < 3 {
@@ -73,22 +77,22 @@ func ParseTarget(root, uri string) (t Target, err error) {
 }
 
 // splitPath decodes the segments of the document selector and cuts off the node
-// selector.
+// selector. With an error come the segments before it.
 // RFC 4825, 6: the first ~~ separates them, and %7E%7E is the same.
 func splitPath(raw string) (segments []string, node string, hasNode bool, err error) {
 	for more := true; more; {
 		var s string
 		s, raw, more = strings.Cut(raw, "/")
 		if s, err = unescape(s); err != nil {
-			return nil, "", false, err
+			return segments, "", false, err
 		}
 		switch {
 		case s == separator:
 			return segments, raw, true, nil
 		case s == "" || s == "." || s == ".." || len(s) > maxSegment:
-			return nil, "", false, ErrNotFound
+			return segments, "", false, ErrNotFound
 		case strings.ContainsFunc(s, isControl):
-			return nil, "", false, fmt.Errorf("%w: a control character", ErrURI)
+			return segments, "", false, fmt.Errorf("%w: a control character", ErrURI)
 		}
 		segments = append(segments, s)
 	}

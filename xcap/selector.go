@@ -233,7 +233,11 @@ func (st *step) matches(d *xmltree.Doc, parent xmltree.Node) (first xmltree.Node
 
 // fits reports whether the element's name is that of the step.
 func (st *step) fits(d *xmltree.Doc, n xmltree.Node) bool {
-	return st.any || d.Is(n, st.name.Space, st.name.Local)
+	space := st.name.Space
+	if space == RootSpace {
+		space = d.Space(d.Root())
+	}
+	return st.any || d.Is(n, space, st.name.Local)
 }
 
 // passes reports whether the element has the attribute that the step tests for.

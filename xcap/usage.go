@@ -32,6 +32,10 @@ const (
 
 )
 
+// RootSpace, as a Usage's Space, stands for the namespace of the root of the
+// document that is selected from, which may be none.
+const RootSpace = "#root"
+
 // Validator says whether a document may be kept. Its error is a *Conflict or a
 // *schema.Error; any other is a fault of the server.
 type Validator func(*xmltree.Doc) error
@@ -42,7 +46,7 @@ type Usage struct {
 	AUID      AUID
 	MediaType string
 	// Space is the default document namespace: of names without prefix in a
-	// node selector.
+	// node selector; or RootSpace.
 	Space string
 	// Validate decides what is kept; there must be one, but where everything is
 	// made by the server.
@@ -232,7 +236,7 @@ func writeList(b *strings.Builder, name, item string, values []string) {
 	slices.Sort(values)
 	b.WriteString("\n  <" + name + ">")
 	for _, v := range slices.Compact(values) {
-		if v != "" {
+		if v != "" && v != RootSpace {
 			b.WriteString("\n    <" + item + ">" + xmltree.EscapeAttr(v) + "</" + item + ">")
 		}
 	}

@@ -100,26 +100,46 @@ func TestVectors(t *testing.T) {
 	for _, name := range names {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			t.Parallel()
-			s := newServer(t, nil)
-			for _, x := range readVectors(t, name) {
-				w := s.do(x.method, x.target, x.body, x.header...)
-				if w.Code != x.status {
-					t.Errorf("%s:%d: status %d, want %d\n%s", name, x.line, w.Code, x.status, w.Body)
-				}
-				for _, want := range x.wantHeader {
-					field, value, _ := strings.Cut(want, ": ")
-					if got := w.Header().Get(field); got != value {
-						t.Errorf("%s:%d: %s: %q, want %q", name, x.line, field, got, value)
-					}
-				}
-				got := w.Body.String()
-				if x.wantBody != nil && strings.Contains(*x.wantBody, anyPhrase) {
-					got = phrases.ReplaceAllString(got, anyPhrase)
-				}
-				if x.wantBody != nil && got != *x.wantBody {
-					t.Errorf("%s:%d: body\n%s\nwant\n%s", name, x.line, w.Body, *x.wantBody)
-				}
-			}
+			runVectors(t, name, func(target string) string { return target })
 		})
+	}
+}
+
+// TestVectorsOfAnyRoot holds that one usage serves the examples of all
+// namespaces, where that of the root is the default.
+func TestVectorsOfAnyRoot(t *testing.T) {
+	t.Parallel()
+	for name, auid := range map[string]string{"rfc4825-6.4.http": "test", "rfc4825-8.2.3.http": "root"} {
+		runVectors(t, filepath.Join("testdata", name), func(target string) string {
+			rest, ok := strings.CutPrefix(target, "/"+auid+"/")
+			if !ok {
+				t.Errorf("%s: %s", name, target)
+			}
+			return "/free/" + rest
+		})
+	}
+}
+
+func runVectors(t *testing.T, name string, rename func(string) string) {
+	t.Helper()
+	s := newServer(t, nil)
+	for _, x := range readVectors(t, name) {
+		w := s.do(x.method, rename(x.target), x.body, x.header...)
+		if w.Code != x.status {
+			t.Errorf("%s:%d: status %d, want %d\n%s", name, x.line, w.Code, x.status, w.Body)
+		}
+		for _, want := range x.wantHeader {
+			field, value, _ := strings.Cut(want, ": ")
+			if got := w.Header().Get(field); got != value {
+				t.Errorf("%s:%d: %s: %q, want %q", name, x.line, field, got, value)
+			}
+		}
+		got := w.Body.String()
+		if x.wantBody != nil && strings.Contains(*x.wantBody, anyPhrase) {
+			got = phrases.ReplaceAllString(got, anyPhrase)
+		}
+		if x.wantBody != nil && got != *x.wantBody {
+			t.Errorf("%s:%d: body\n%s\nwant\n%s", name, x.line, w.Body, *x.wantBody)
+		}
 	}
 }

@@ -44,7 +44,7 @@ func (a Attr) Declares() bool { return a.at.declares }
 // Space returns the namespace of the attribute's name.
 func (a Attr) Space() string {
 	if a.at.declares {
-		return xmlnsSpace
+		return XMLNSSpace
 	}
 	return a.doc.uri(a.at.bind)
 }

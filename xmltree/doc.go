@@ -101,7 +101,9 @@ type Span struct{ Start, End int }
 // XMLSpace is the namespace that the prefix xml is always bound to.
 const XMLSpace = "http://www.w3.org/XML/1998/namespace"
 
-const xmlnsSpace = "http://www.w3.org/2000/xmlns/"
+// XMLNSSpace is the namespace of namespace declarations, which no name of a
+// document is in.
+const XMLNSSpace = "http://www.w3.org/2000/xmlns/"
 
 type node struct {
 	start, end int32 // the whole

@@ -191,7 +191,9 @@ func (d *Doc) special(i int) (int, error) {
 		name = name[:n]
 	}
 	if IsNCName(name) {
-		return 0, bad(ErrForbidden, i, "entity &%s; is none of the five that XML has", clip(name))
+		// XML 1.0, 4.1: without a document type declaration, and there is none, every
+		// other entity must not be.
+		return 0, bad(ErrSyntax, i, "entity &%s; is none of the five that XML has", clip(name))
 	}
 	return 0, bad(ErrSyntax, i, "malformed reference")
 }

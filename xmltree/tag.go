@@ -171,7 +171,7 @@ func (d *Doc) declare(id Node, a *attr) error {
 	}
 	uri := unescape(d.src[a.valStart:a.valEnd], true)
 	switch {
-	case prefix == "xmlns" || uri == xmlnsSpace:
+	case prefix == "xmlns" || uri == XMLNSSpace:
 		return bad(ErrNamespace, at, "a declaration of xmlns")
 	case (prefix == "xml") != (uri == XMLSpace):
 		return bad(ErrNamespace, at, "prefix xml and its namespace belong together")
