@@ -81,6 +81,7 @@ type Shard struct {
 	next      time.Time
 	fresh     bool      // restored, not yet resumed
 	waited    bool      // a watcher that waits has been stored
+	triggered uint32    // number of changes that filters' triggers wanted told
 	telling   bool      // those who watch watchers are told in this step
 	later     time.Time // when they will be; zero: nothing is to be told
 	resumed   time.Time

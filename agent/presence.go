@@ -25,8 +25,9 @@ type class struct {
 	before   view.Final // what was told before final
 	partial  view.Final // final as a difference from before
 	base     policy.Candidate
-	rendered bool // final has been rendered
-	stale    bool // there is a newer composition
+	asked    uint32 // numbers the changes that the filter's triggers want told
+	rendered bool   // final has been rendered
+	stale    bool   // there is a newer composition
 }
 
 // tell is the way of one piece of presence, a line a stage: composition has
@@ -138,18 +139,18 @@ func (k *presencePackage) Render(sub *notifier.Subscription, now time.Time) noti
 		k.render(p, c, sub.Answering(), now)
 	}
 	if sub.Format() != pidf.PartialContentType {
-		return notifier.FromView(c.final)
+		return notifier.FromView(c.final).AskedFor(c.asked)
 	}
 	switch told := sub.Told(); {
-	case told != 0 && told == c.final.Sum():
+	case told != 0 && told == c.final.Sum() && c.asked == 0:
 		return notifier.FromView(c.final) // nothing is new, so this is not sent
 	case told != 0 && told == c.before.Sum():
 		if c.partial.None() {
 			c.partial = c.final.Partial(c.before)
 		}
-		return notifier.FromView(c.partial)
+		return notifier.FromView(c.partial).AskedFor(c.asked)
 	}
-	return notifier.FromView(c.final.Partial(view.Final{}))
+	return notifier.FromView(c.final.Partial(view.Final{})).AskedFor(c.asked)
 }
 
 // render makes a class' view of what is composed now. Where its watcher wants to
@@ -159,8 +160,12 @@ func (k *presencePackage) render(p *presentity, c *class, answering bool, now ti
 	c.decision.Location.Now = now.Truncate(retentionStep)
 	if c.filter.Triggers() {
 		candidate := policy.Apply(p.raw, c.told())
-		if c.rendered && !answering && !c.filter.Triggered(c.base, candidate) {
-			return
+		if c.rendered && !answering {
+			if !c.filter.Triggered(c.base, candidate) {
+				return
+			}
+			k.shard.triggered++
+			c.asked = k.shard.triggered
 		}
 		c.base = candidate
 	}

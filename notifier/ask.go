@@ -54,7 +54,8 @@ type extra struct {
 	data     any    // the package's own
 	rates    rates
 	suppress condition
-	retry    int64 // when what was refused goes again; 0: never
+	asked    uint32 // Body.asked of the last NOTIFY
+	retry    int64  // when what was refused goes again; 0: never
 }
 
 // condition is what a Suppress-If-Match left behind that was true: it holds until
@@ -72,6 +73,12 @@ func (c condition) met(body Body) bool {
 // suppresses reports whether s needs no body now, as far as its condition goes.
 func (s *Subscription) suppresses(body Body) bool {
 	return s.extra != nil && body.text != "" && s.extra.suppress.met(body)
+}
+
+// asks reports whether a change that the watcher asked to be told of leads to
+// body, and it has not been told yet.
+func (s *Subscription) asks(body Body) bool {
+	return body.asked != 0 && (s.extra == nil || s.extra.asked != body.asked)
 }
 
 // Data is what the event package has put there.

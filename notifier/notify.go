@@ -184,7 +184,7 @@ func (t *Table) notify(s *Subscription, now int64, out *shard.Batch) {
 		return
 	}
 	mute := s.suppresses(body)
-	if s.lastNotify != 0 && s.state == s.lastState && (mute || !s.force && body.sum == s.lastSum) {
+	if s.lastNotify != 0 && s.state == s.lastState && (mute || !s.force && body.sum == s.lastSum && !s.asks(body)) {
 		// The change is not one that this watcher may see, or wants to (RFC 5839,
 		// 6.3: whatever else would have it told).
 		s.dirty, s.force, s.hurry = false, false, false
@@ -210,7 +210,7 @@ func (t *Table) notify(s *Subscription, now int64, out *shard.Batch) {
 		s.version++
 	}
 	if s.extra != nil {
-		s.extra.retry = 0
+		s.extra.retry, s.extra.asked = 0, body.asked
 		s.extra.rates.noted(now)
 	}
 	s.sentLeft = 0

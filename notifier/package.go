@@ -58,6 +58,17 @@ type Body struct {
 	// sum is the hash of the state that the watcher has when it has the body: that
 	// of a body that tells a difference is the whole state's.
 	sum uint64
+	// asked is not 0 if the watcher wants to be told of some changes only, and
+	// another number after each of them.
+	asked uint32
+}
+
+// AskedFor is b after the n-th of the changes that its watcher has asked to be
+// told of: it is sent once for each n that is not 0, though it say what the last
+// one said (RFC 4660, 5.3).
+func (b Body) AskedFor(n uint32) Body {
+	b.asked = n
+	return b
 }
 
 // FromView makes the body of a presence NOTIFY.
