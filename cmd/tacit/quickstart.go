@@ -129,6 +129,8 @@ default_decision = "confirm"
 
 [web]
 http = "127.0.0.1:9090"
+# Where users write their own rules, by XCAP and the API:
+# https = "[::]:8443"
 `, domain, host)
 }
 
