@@ -51,6 +51,7 @@ type apiV1 struct {
 	c       *Core
 	origins *http.CrossOriginProtection
 	slots   chan struct{}
+	counts  xcap.Counts
 
 	mu     sync.Mutex
 	queues map[presence.Presentity]*apiQueue
@@ -163,6 +164,7 @@ func (a *apiV1) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		status = http.StatusOK
 	}
+	a.counts.Add(r.Method, status)
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(result) // who went away is not told
 }

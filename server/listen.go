@@ -257,6 +257,9 @@ func (s *Server) listenWeb() error {
 	reg := web.NewRegistry(Version)
 	s.register(reg)
 	api := s.newAPI()
+	reg.MustRegister(
+		newResponses("xcap", "Responses of XCAP, by method and status.", s.trees.Responses()),
+		newResponses("api", "Responses of the API of presentities, by method and status.", &api.counts))
 	pages := web.New(reg, s.healthy, s.log)
 	for _, w := range [...]struct {
 		addr string

@@ -1,12 +1,14 @@
 package server
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tacit-presence/tacit/gate"
 	"github.com/tacit-presence/tacit/sip"
+	"github.com/tacit-presence/tacit/xcap"
 )
 
 // register enters the server's metrics: what the packages count, read when
@@ -61,6 +63,26 @@ func (s *Server) register(reg *prometheus.Registry) {
 	}
 	s.registerEdge(counter)
 	s.registerIdentity(counter)
+}
+
+// responses tells what has been answered; what never was has no series.
+type responses struct {
+	desc   *prometheus.Desc
+	counts *xcap.Counts
+}
+
+func newResponses(of, help string, counts *xcap.Counts) *responses {
+	return &responses{prometheus.NewDesc("tacit_"+of+"_responses_total", help, []string{"method", "status"}, nil), counts}
+}
+
+// Describe implements prometheus.Collector.
+func (r *responses) Describe(to chan<- *prometheus.Desc) { to <- r.desc }
+
+// Collect implements prometheus.Collector.
+func (r *responses) Collect(to chan<- prometheus.Metric) {
+	for by, n := range r.counts.All() {
+		to <- prometheus.MustNewConstMetric(r.desc, prometheus.CounterValue, float64(n), by.Method, strconv.Itoa(by.Status))
+	}
 }
 
 // number is an atomic counter of either kind.

@@ -5,14 +5,12 @@ import (
 	"context"
 	"errors"
 	"io"
-	"iter"
 	"log/slog"
 	"mime"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/xmltree"
@@ -68,7 +66,7 @@ type Handler struct {
 	limits   xmltree.Limits
 	origins  *http.CrossOriginProtection
 	reserved reservations
-	counts   [600]atomic.Uint64 // responses by status
+	counts   Counts
 }
 
 // New makes a Handler.
@@ -116,17 +114,8 @@ func (h *Handler) usage(id AUID) *Usage {
 	return &h.usages[i]
 }
 
-// Responses yields how many responses there were, by their status, such as
-// "200".
-func (h *Handler) Responses() iter.Seq2[string, uint64] {
-	return func(yield func(string, uint64) bool) {
-		for status := range h.counts {
-			if n := h.counts[status].Load(); n > 0 && !yield(strconv.Itoa(status), n) {
-				return
-			}
-		}
-	}
-}
+// Responses are those that there were.
+func (h *Handler) Responses() *Counts { return &h.counts }
 
 // response is what a request is answered with.
 type response struct {
@@ -144,7 +133,7 @@ func status(code int) response { return response{status: code} }
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, int64(h.cfg.MaxDocument))
 	resp := h.answer(r)
-	h.counts[resp.status].Add(1)
+	h.counts.Add(r.Method, resp.status)
 	head := w.Header()
 	for _, c := range resp.challenges {
 		head.Add("WWW-Authenticate", c)

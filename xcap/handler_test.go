@@ -234,13 +234,14 @@ func TestContentRefused(t *testing.T) {
 		t.Errorf("another site's page: %d", w.Code)
 	}
 	total := uint64(0)
-	for status, n := range s.Responses() {
+	wantStatus(t, s.do("BREW", lists, "", asAlice), 405)
+	for by, n := range s.Responses().All() {
 		total += n
-		if status == "413" && n != 3 {
-			t.Errorf("%d responses were 413", n)
+		if by == (Counted{"PUT", 413}) && n != 3 || by.Status == 405 && by.Method != "other" {
+			t.Errorf("%d responses were %v", n, by)
 		}
 	}
-	if total != 21 {
+	if total != 22 {
 		t.Errorf("%d responses were counted", total)
 	}
 }
