@@ -82,6 +82,7 @@ type Shard struct {
 	fresh     bool      // restored, not yet resumed
 	waited    bool      // a watcher that waits has been stored
 	triggered uint32    // number of changes that filters' triggers wanted told
+	admitted  bool      // a watcher of presence has been decided on, and is not refused
 	telling   bool      // those who watch watchers are told in this step
 	later     time.Time // when they will be; zero: nothing is to be told
 	resumed   time.Time
@@ -186,9 +187,9 @@ func (s *Shard) request(ev *shard.Event, now time.Time, out *shard.Batch) {
 		conceal := s.conceals(p)
 		s.waited = false
 		s.asked(p, ev, now, out)
-		before := len(p.Subscribers())
+		s.admitted = false
 		s.table.Subscribe(ev, &p.Resource, now, out)
-		if len(p.Subscribers()) > before {
+		if s.admitted {
 			s.announce(p, ev, now, out)
 		}
 		if conceal {

@@ -16,7 +16,8 @@ const (
 	// KeyNotices is the first byte of the key in the store of what a presentity
 	// is to be told of.
 	KeyNotices = 'n'
-	// maxNotices bounds those of one presentity: the newest are kept.
+	// maxNotices bounds those of one kind of one presentity: the newest are kept.
+	// Whoever can make many of one kind drives none of another out.
 	maxNotices = 64
 	// maxAskers bounds how many watchers of one presentity are counted at once.
 	maxAskers = 64
@@ -32,7 +33,7 @@ type NoticeKind string
 
 // The kinds.
 const (
-	NoticeNewWatcher NoticeKind = "new-watcher" // it has subscribed for the first time
+	NoticeNewWatcher NoticeKind = "new-watcher" // it has subscribed, or looked, for the first time
 	NoticePolling    NoticeKind = "polling"     // it asks again and again instead of subscribing
 	NoticeOverride   NoticeKind = "override"    // a rule of the operator's told it more than the presentity's
 )
@@ -44,6 +45,10 @@ type Notice struct {
 	Time    int64        `cbor:"2,keyasint"` // Unix nanoseconds
 	Watcher presence.AOR `cbor:"3,keyasint"`
 	Detail  string       `cbor:"4,keyasint,omitempty"`
+	// Again counts how often an override has taken effect in the hour after Time, and
+	// Last is when it last did, in Unix nanoseconds; 0: not again.
+	Again uint32 `cbor:"5,keyasint,omitempty"`
+	Last  int64  `cbor:"6,keyasint,omitempty"`
 }
 
 // asker counts a watcher's requests outside a dialog.
@@ -67,25 +72,45 @@ func (s *Shard) noticesKey(p *presentity) []byte {
 	return store.Key(KeyNotices, byte(s.cfg.ID), string(p.Presentity))
 }
 
-// notice keeps a notice, unless the same has been kept.
+// notice keeps a notice. Of one that has been kept already only each further use
+// of an override is counted.
 func (s *Shard) notice(p *presentity, n Notice, now time.Time, out *shard.Batch) {
-	if slices.ContainsFunc(p.notices, func(old Notice) bool {
+	known := slices.IndexFunc(p.notices, func(old Notice) bool {
 		return old.Kind == n.Kind && old.Watcher == n.Watcher && old.Detail == n.Detail &&
 			(n.Kind == NoticeNewWatcher || now.UnixNano()-old.Time < int64(pollingWindow))
-	}) {
+	})
+	switch {
+	case known < 0:
+		n.Time = now.UnixNano()
+		p.addNotice(n)
+		s.cfg.Counters.Notices.Add(1)
+	case n.Kind == NoticeOverride:
+		old := &p.notices[known]
+		old.Again, old.Last = old.Again+1, now.UnixNano()
+	default:
 		return
 	}
-	n.Time = now.UnixNano()
-	p.notices = append(p.notices, n)
-	if extra := len(p.notices) - maxNotices; extra > 0 {
-		p.notices = slices.Delete(p.notices, 0, extra)
-	}
-	s.cfg.Counters.Notices.Add(1)
 	value, err := store.Encode(p.notices)
 	if err != nil {
 		panic("agent: a list of plain fields cannot fail to encode: " + err.Error())
 	}
 	out.Records.Put(s.noticesKey(p), value)
+}
+
+// addNotice appends a notice; of too many of its kind the oldest goes.
+func (p *presentity) addNotice(n Notice) {
+	first, count := -1, 0
+	for i := range p.notices {
+		if p.notices[i].Kind == n.Kind {
+			if count++; first < 0 {
+				first = i
+			}
+		}
+	}
+	if count >= maxNotices {
+		p.notices = slices.Delete(p.notices, first, first+1)
+	}
+	p.notices = append(p.notices, n)
 }
 
 func (s *Shard) restoreNotices(key, value []byte) error {
@@ -115,7 +140,7 @@ func (s *Shard) asked(p *presentity, ev *shard.Event, now time.Time, out *shard.
 }
 
 // announce tells the presentity, if it wants to know, of a watcher that has never
-// been there.
+// been there, be it for one look (RFC 3857, 3: fetchers are watchers too).
 func (s *Shard) announce(p *presentity, ev *shard.Event, now time.Time, out *shard.Batch) {
 	if s.foreign(ev) && p.preferences().NewWatchers.Or(false) {
 		s.notice(p, Notice{Kind: NoticeNewWatcher, Watcher: ev.Who.Shown()}, now, out)

@@ -117,6 +117,7 @@ func (k *presencePackage) Decide(sub *notifier.Subscription, now time.Time) noti
 	}
 	g := notifier.Grant{Class: k.class(p, c), Narrowed: narrowed}
 	g.State, g.Verdict = stateFor(told.Handling), stateFor(d.Handling)
+	k.shard.admitted = k.shard.admitted || g.State != notifier.Refused
 	return g
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/net/idna"
 
+	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/sip"
 )
 
@@ -32,6 +33,13 @@ func canonicalID(iri string) (id string, ok bool) {
 		return string(aor), err == nil
 	}
 	return u.Scheme + ":" + u.User, true
+}
+
+// Identity gives the form in which principals have an identity that somebody has
+// written into a document: a URI, or an IRI. ok is false for what is none.
+func Identity(iri string) (id presence.AOR, ok bool) {
+	text, ok := canonicalID(iri)
+	return presence.AOR(text), ok
 }
 
 // fromIRI makes a URI of an IRI (RFC 3987, 3.1): the domain as ToASCII has it, all

@@ -182,4 +182,6 @@ type NoticeInfo struct {
 	Kind    string       `json:"kind"` // new-watcher, polling, override
 	Watcher presence.AOR `json:"watcher"`
 	Detail  string       `json:"detail,omitempty"`
+	Again   uint32       `json:"again,omitempty"` // an override: how often in the hour after
+	Last    *time.Time   `json:"last,omitempty"`  // when the last time was
 }

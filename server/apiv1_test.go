@@ -297,6 +297,10 @@ func TestAPIOperatorsRules(t *testing.T) {
 				t.Errorf("%+v: %+v", c, n)
 			}
 		}
+		recorded, err := s.Admin().Watchers("sip:alice@example.com")
+		if err != nil || len(recorded.Notices) != 1 || recorded.Notices[0].Detail != "override/office" {
+			t.Errorf("%+v: the operator is told of %+v, %v", c, recorded.Notices, err)
+		}
 		alice.want(200, "GET", apiRoot+"/watchers", "", &list)
 		want := map[bool]string{true: "active", false: "pending"}[c.overrides]
 		if len(list.Watchers) != 1 || list.Watchers[0].State != want || list.Watchers[0].Decision != c.decision {

@@ -228,14 +228,19 @@ func (d *desk) watchers() (WatcherList, error) {
 		})
 		for _, n := range a.Notices(d.p) {
 			if n.Kind == agent.NoticeOverride {
-				if !d.privacy.ShowOverrides {
+				if d.own && !d.privacy.ShowOverrides {
 					continue
 				}
 				n.Detail = d.operators(n.Detail)
 			}
-			out.Notices = append(out.Notices, NoticeInfo{
-				Time: time.Unix(0, n.Time).UTC(), Kind: string(n.Kind), Watcher: n.Watcher, Detail: n.Detail,
-			})
+			info := NoticeInfo{
+				Time: time.Unix(0, n.Time).UTC(), Kind: string(n.Kind), Watcher: n.Watcher, Detail: n.Detail, Again: n.Again,
+			}
+			if n.Last != 0 {
+				last := time.Unix(0, n.Last).UTC()
+				info.Last = &last
+			}
+			out.Notices = append(out.Notices, info)
 		}
 	})
 	return out, err

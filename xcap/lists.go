@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/schema"
 	"github.com/tacit-presence/tacit/xmltree"
@@ -129,7 +130,7 @@ func (r *listReader) element(d *xmltree.Doc, n xmltree.Node, depth int) error {
 		}
 	case schema.ResourceListsSpace + " entry":
 		uri, _ := d.Attr(n, "", "uri")
-		if aor, ok := addressOf(strings.Trim(uri, spaces)); ok {
+		if aor, ok := policy.Identity(uri); ok {
 			r.members[aor] = struct{}{}
 		}
 	case schema.ResourceListsSpace + " entry-ref":

@@ -18,6 +18,7 @@ const friendsDocument = `<resource-lists xmlns="urn:ietf:params:xml:ns:resource-
   <external anchor="https://xcap.example.com/xcap-root/resource-lists/users/sip:mallory@example.com/index/~~/resource-lists/list%5b1%5d"/>
  </list>
  <list name="work"><entry uri="sip:erin@example.com"/><entry uri="sip:frank@example.com"/></list>
+ <list name="phones"><entry uri="tel:+1-555-1234;ext=1-2"/><entry uri="sip:hans@bücher.example"/><entry uri="not one"/></list>
  <list name="circle"><external anchor="resource-lists/users/sip:alice@example.com/index/~~/resource-lists/list%5b@name=%22circle%22%5d"/><entry uri="sip:bob@example.com"/></list>
 </resource-lists>`
 
@@ -42,6 +43,7 @@ func TestMembers(t *testing.T) {
 		index + "/~~/resource-lists/list%5b2%5d":                      "erin frank",
 		"/xcap-root/resource-lists/users/sip:alice@example.com/other": "gina",
 		"resource-lists/users/alice@example.com/index/~~/r:resource-lists/r:list%5b@name=%22work%22%5d?xmlns(r=urn:ietf:params:xml:ns:resource-lists)": "erin frank",
+		index + "/~~/resource-lists/list%5b@name=%22phones%22%5d":                                                                                      "hans tel:+15551234;ext=12",
 		index + "/~~/resource-lists/list%5b@name=%22circle%22%5d":                                                                                      "bob",
 		index + "/~~/resource-lists/list%5b@name=%22none%22%5d":                                                                                        "!",
 		strings.Replace(index, "alice", "mallory", 1):                                                                                                  "!",

@@ -68,7 +68,11 @@ func (c *watchersCmd) list(e *env) error {
 		}
 		fmt.Fprintln(w, "\nNOTICE\tWATCHER\tTIME\tDETAIL")
 		for _, n := range list.Notices {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", n.Kind, called(n.Watcher), when(n.Time), printable(n.Detail))
+			detail := printable(n.Detail)
+			if n.Last != nil {
+				detail += fmt.Sprintf(" (again %d times, last %s)", n.Again, when(*n.Last))
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", n.Kind, called(n.Watcher), when(n.Time), detail)
 		}
 		return w.Flush()
 	})
