@@ -140,7 +140,7 @@ func (s *Shard) asked(p *presentity, ev *shard.Event, now time.Time, out *shard.
 }
 
 // announce tells the presentity, if it wants to know, of a watcher that has never
-// been there, be it for one look (RFC 3857, 3: fetchers are watchers too).
+// been there, be it for one look: who only looks has learned as much.
 func (s *Shard) announce(p *presentity, ev *shard.Event, now time.Time, out *shard.Batch) {
 	if s.foreign(ev) && p.preferences().NewWatchers.Or(false) {
 		s.notice(p, Notice{Kind: NoticeNewWatcher, Watcher: ev.Who.Shown()}, now, out)
