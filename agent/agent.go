@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tacit-presence/tacit/compose"
+	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/notifier"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
@@ -57,6 +58,8 @@ type Settings struct {
 	Conceals func(presence.Presentity) bool
 	// Ceilings and Overrides are the operator's rules, as policy.Facts has them.
 	Ceilings, Overrides *policy.RuleSet
+	// Band is the one in which the places of those who name none are coarsened.
+	Band location.Band
 }
 
 // Counters are shared by all shards.

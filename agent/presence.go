@@ -136,8 +136,8 @@ func stateFor(h policy.Handling) notifier.State {
 func (k *presencePackage) Render(sub *notifier.Subscription, now time.Time) notifier.Body {
 	p := sub.Resource.Owner.(*presentity)
 	c := &p.classes[sub.Grant.Class]
-	if !c.rendered || c.stale {
-		k.render(p, c, sub.Answering(), now)
+	if answering := sub.Answering(); !c.rendered || c.stale || answering && c.counts() {
+		k.render(p, c, answering, now)
 	}
 	if sub.Format() != pidf.PartialContentType {
 		return notifier.FromView(c.final).AskedFor(c.asked)
@@ -154,11 +154,19 @@ func (k *presencePackage) Render(sub *notifier.Subscription, now time.Time) noti
 	return notifier.FromView(c.final.Partial(view.Final{})).AskedFor(c.asked)
 }
 
+// counts reports whether what the class is told counts from when it is told, as
+// set-retention-expiry does (RFC 6772, 6.2).
+func (c *class) counts() bool { return c.decision.Permissions.SetsRetention() }
+
 // render makes a class' view of what is composed now. Where its watcher wants to
 // be told of some changes only, others leave the view as it was (RFC 4661, 3.6),
 // unless it is the answer to a SUBSCRIBE (RFC 4660, 5.3.1).
+//
+// Whether the view has changed is asked of one that counts from no time: else each
+// change that the class may not see would show in a later retention-expiry. The
+// answer to a SUBSCRIBE counts anew, or it would tell a location that is over.
 func (k *presencePackage) render(p *presentity, c *class, answering bool, now time.Time) {
-	c.decision.Location.Now = now.Truncate(retentionStep)
+	c.decision.Location.Now = time.Time{}
 	if c.filter.Triggers() {
 		candidate := policy.Apply(p.raw, c.told())
 		if c.rendered && !answering {
@@ -171,6 +179,14 @@ func (k *presencePackage) render(p *presentity, c *class, answering bool, now ti
 		c.base = candidate
 	}
 	final := tell(p, c)
+	if c.counts() {
+		if c.rendered && !answering && final.Sum() == c.final.Sum() {
+			c.stale = false
+			return
+		}
+		c.decision.Location.Now = now
+		final = tell(p, c).SummedAs(final)
+	}
 	if final.Sum() != c.final.Sum() {
 		c.before, c.partial = c.final, view.Final{}
 	}
@@ -183,7 +199,7 @@ func (k *presencePackage) class(p *presentity, want class) int32 {
 	for i := range p.classes {
 		c := &p.classes[i]
 		if c.decision.Handling == want.decision.Handling && c.decision.Permissions.Equal(want.decision.Permissions) &&
-			c.conceal == want.conceal && c.entity == want.entity && c.filter.Equal(want.filter) && c.of == want.of {
+			c.decision.Location.Band == want.decision.Location.Band && c.conceal == want.conceal && c.entity == want.entity && c.filter.Equal(want.filter) && c.of == want.of {
 			return int32(i)
 		}
 	}

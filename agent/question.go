@@ -91,6 +91,8 @@ type Answer struct {
 	facts policy.Facts
 	who   presence.Principal
 	at    time.Time
+
+	outOfBand bool
 }
 
 // Ask decides about a watcher, and renders what it gets.
@@ -98,14 +100,19 @@ func (s *Shard) Ask(id presence.Presentity, who presence.Principal, q Question) 
 	p := s.supposed(id, q)
 	a := &Answer{Concealed: s.conceals(p), rules: p.rules, facts: owned(s.cfg.Owner(id), who, s.around(p, q)), who: who, at: q.At}
 	d := policy.Decide(a.rules, who, a.at, a.facts)
-	d.Location = location.Options{Now: q.At.Truncate(retentionStep)}
+	d.Location = location.Options{Band: s.band(p), Now: q.At}
+	a.outOfBand = d.OutOfBand(p.raw)
 	a.Document = tell(p, &class{decision: d, conceal: a.Concealed, entity: string(id)}).Body()
 	return a
 }
 
 // Explain says how it came to what the watcher gets.
 func (a *Answer) Explain() Explanation {
-	return Explanation{policy.Explain(a.rules, a.who, a.at, a.facts), a.Concealed, a.Document}
+	x := Explanation{policy.Explain(a.rules, a.who, a.at, a.facts), a.Concealed, a.Document}
+	if a.outOfBand {
+		x.Warnings = append(x.Warnings, "a place is not told coarsely: it lies outside of the latitudes of the presentity's location band, or the radius is more than 2000 km")
+	}
+	return x
 }
 
 // SubjectKind says whom a Subject stands for.

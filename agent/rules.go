@@ -10,10 +10,6 @@ import (
 	"github.com/tacit-presence/tacit/shard"
 )
 
-// retentionStep is what set-retention-expiry counts from, rounded down to it: the
-// documents of one class are equal for so long, whenever they are rendered.
-const retentionStep = time.Minute
-
 // ListMembers finds whom a list names (RFC 4826): by its URI, among the
 // resource-lists documents of one presentity, which document returns by path.
 // false: there is no such list that a rule of owner's may use.
@@ -94,8 +90,19 @@ func (s *Shard) observe(p *presentity, now time.Time) bool {
 // decide asks the presentity's rules about a watcher.
 func (s *Shard) decide(p *presentity, who presence.Principal, now time.Time) policy.Decision {
 	d := policy.Decide(p.rules, who, now, s.facts(p, who))
-	d.Location = location.Options{Now: now.Truncate(retentionStep)}
+	d.Location = location.Options{Band: s.band(p)}
 	return d
+}
+
+// band is the one that p's places are coarsened in (RFC 6772, 7.5): its own, else
+// the domain's.
+func (s *Shard) band(p *presentity) location.Band {
+	if p.rules != nil && p.rules.Preferences != nil {
+		if b, said := p.rules.Preferences.Band(); said {
+			return b
+		}
+	}
+	return s.cfg.Settings.Band
 }
 
 // facts are what a decision depends on beside the presentity's rules.

@@ -82,7 +82,7 @@ func formOf(doc *xmltree.Doc, n xmltree.Node) string {
 	switch doc.Space(n) {
 	case location.CivicSpace, location.OldCivicSpace:
 		return "civic"
-	case location.GMLSpace, location.ShapeSpace:
+	case location.GMLSpace, location.OldGMLSpace, location.ShapeSpace:
 		return "geodetic"
 	}
 	return ""

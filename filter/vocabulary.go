@@ -74,7 +74,7 @@ func counts(doc *xmltree.Doc, n xmltree.Node) bool { return !doc.Is(n, pidf.RPID
 // service's description (OMA's presence data specification).
 func indivisible(doc *xmltree.Doc, n xmltree.Node) bool {
 	switch doc.Space(n) {
-	case location.GMLSpace, location.ShapeSpace:
+	case location.GMLSpace, location.OldGMLSpace, location.ShapeSpace:
 		return location.IsShape(doc, n) || doc.Space(doc.Parent(n)) == location.Space
 	case location.BasicPolicySpace:
 		return true

@@ -16,6 +16,9 @@ type Options struct {
 	// Now is when the location is told: set-retention-expiry counts from it
 	// (RFC 6772, 6.2). Documents that shall be equal need the same.
 	Now time.Time
+	// Circles are those of all objects that are told of the presentity; nil: none
+	// is beside this one.
+	Circles *Circles
 }
 
 // Edit gives the splices that make of one geopriv element what the permission
@@ -69,8 +72,9 @@ func (p Permission) rewrite(object *Object, o Options) []byte {
 			continue
 		}
 		told = true // a second shape is no better where the first has no circle
-		if center, radius, ok := o.Band.coarsen(object.Shapes[c.shape], p.radius); ok {
-			dst = appendCircle(dst, center, radius)
+		s := object.Shapes[c.shape]
+		if center, radius, ok := o.Band.coarsen(s, p.radius); ok {
+			dst = appendCircle(dst, o.Circles.instead(s, coarse{center, radius}))
 		}
 	}
 	if len(dst) == empty {
@@ -89,13 +93,13 @@ func appendOnce(dst []byte, from int, address []byte) []byte {
 	return append(dst, address...)
 }
 
-func appendCircle(dst []byte, center Position, radius float64) []byte {
-	places := decimals(radius)
+func appendCircle(dst []byte, c coarse) []byte {
+	places := decimals(c.radius)
 	dst = append(dst, `<gs:Circle xmlns:gs="`+ShapeSpace+`" xmlns:gml="`+GMLSpace+`" srsName="`+crs2D+`"><gml:pos>`...)
-	dst = append(append(dst, formatAngle(center.Lat, places)...), ' ')
-	dst = append(dst, formatAngle(center.Lon, places)...)
+	dst = append(append(dst, formatAngle(c.center.Lat, places)...), ' ')
+	dst = append(dst, formatAngle(c.center.Lon, places)...)
 	dst = append(dst, `</gml:pos><gs:radius uom="`+metres+`">`...)
-	dst = strconv.AppendFloat(dst, radius, 'f', -1, 64)
+	dst = strconv.AppendFloat(dst, c.radius, 'f', -1, 64)
 	return append(dst, `</gs:radius></gs:Circle>`...)
 }
 

@@ -6,28 +6,33 @@ import (
 )
 
 // Band is one of the regions of RFC 6772, 7.5, by the latitude of its grid's
-// origin. Bands overlap, and to choose by position would tell on which side of a
-// border someone is: a presentity's band is configured. The zero value is
-// Tropics.
+// origin. All but Tropics are two, north and south of the equator, too far apart
+// for a circle to leave open which. Bands overlap, and to choose by position would
+// tell on which side of a border someone is: a presentity's band is configured.
+// The zero value is Tropics.
 type Band int8
 
-// Tropics is the band from 45 degrees south to 45 degrees north.
-const Tropics Band = 0
+// The bands of RFC 6772, 7.5 by name.
+const (
+	Tropics Band = 0 // from 45 degrees south to 45 degrees north
+	// DefaultBand, the one of the RFC's own example, has the continental United
+	// States, the Mediterranean, Southern Europe, most of China, and Japan; and
+	// most of Chile and Argentina, Australia's south and New Zealand.
+	DefaultBand Band = 25
+	// NoBand is none: in it no place is told geodetically, unless whole.
+	NoBand Band = -1
+)
 
-// bands gives their limits in degrees. The band of Chile and New Zealand has its
-// origin at -25, as the text of 7.5 says, and not at the -50 of appendix B's
-// table: cells must not grow away from the origin.
+// bands gives their limits in degrees, north and south alike: 7.5 has the southern
+// origins at the same latitudes. Appendix B's table says -50 for Chile and New
+// Zealand, but cells must not grow away from the origin.
 var bands = [...]struct {
 	origin   Band
 	from, to float64
-}{
-	{Tropics, -45, 45},
-	{25, 25, 50}, {35, 35, 55}, {45, 45, 60}, {55, 55, 65}, {60, 60, 70},
-	{-25, -50, -25}, {-35, -55, -35}, {-45, -60, -45}, {-55, -65, -55}, {-60, -70, -60},
-}
+}{{Tropics, 0, 45}, {DefaultBand, 25, 50}, {35, 35, 55}, {45, 45, 60}, {55, 55, 65}, {60, 60, 70}}
 
-// Limits returns the latitudes that the band covers; ok is false if there is no
-// such band.
+// Limits returns the latitudes that the band covers, north and south of the
+// equator alike; ok is false if there is no such band.
 func (b Band) Limits() (from, to float64, ok bool) {
 	for i := range bands {
 		if bands[i].origin == b {
@@ -35,6 +40,16 @@ func (b Band) Limits() (from, to float64, ok bool) {
 		}
 	}
 	return 0, 0, false
+}
+
+// ParseBand reads a band as it is configured: the latitude of its origin.
+func ParseBand(s string) (Band, bool) {
+	for i := range bands {
+		if b := bands[i].origin; strconv.Itoa(int(b)) == s {
+			return b, true
+		}
+	}
+	return NoBand, false
 }
 
 // The measures of RFC 6772, 7.5: kilometres of the meridional radius and of one
@@ -70,7 +85,7 @@ func (b Band) landmark(m Position, radius float64) (Position, bool) {
 	km := radius / 1000
 	d1 := km * 180 / (math.Pi * meridional * math.Cos(rad(float64(b))))
 	d2 := km / latitudeUnit
-	origin := float64(b)
+	origin := math.Copysign(float64(b), m.Lat)
 	l, r, x := column(wrap(m.Lon), d1)
 	j := math.Floor((m.Lat - origin) / d2) // the RFC's "n-o/d2" lacks brackets
 	bottom, top := origin+d2*j, origin+d2*(j+1)
@@ -88,9 +103,9 @@ func (b Band) landmark(m Position, radius float64) (Position, bool) {
 	if formatAngle(at.Lon, places) == formatAngle(-180, places) {
 		at.Lon = 180 // one name for the date line
 	}
-	if m.Lat < from || m.Lat > to {
+	if lat := math.Abs(m.Lat); lat < from || lat > to {
 		// A cell may reach over the band's edge, and its landmark is its own.
-		if m.Lat < from-d2 || m.Lat > to+d2 || formatAngle(m.Lat, places) != formatAngle(at.Lat, places) ||
+		if lat < from-d2 || lat > to+d2 || formatAngle(m.Lat, places) != formatAngle(at.Lat, places) ||
 			formatAngle(wrap(m.Lon), places) != formatAngle(at.Lon, places) {
 			return Position{}, false
 		}

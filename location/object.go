@@ -201,8 +201,7 @@ func (r *objectReader) info(n xmltree.Node) {
 			o.Unread, o.Geodetic = o.Unread+1, true
 			return
 		}
-		if kind, ok := shapeKind(r.doc, c); ok {
-			s, err := readShape(r.doc, c, kind)
+		if s, err, ok := readGeodetic(r.doc, geometry(r.doc, c)); ok {
 			if err != nil {
 				r.note(err)
 				o.Unread, o.Geodetic = o.Unread+1, true
@@ -225,8 +224,22 @@ func (r *objectReader) info(n xmltree.Node) {
 		}
 		o.Unread++
 		space := r.doc.Space(c)
-		o.Geodetic = o.Geodetic || space == GMLSpace || space == ShapeSpace || strings.HasPrefix(space, "urn:opengis:")
+		o.Geodetic = o.Geodetic || isGML(space) || space == ShapeSpace || strings.HasPrefix(space, "urn:opengis:")
 	}
+}
+
+// readGeodetic reads a shape; ok is false if n is none.
+func readGeodetic(doc *xmltree.Doc, n xmltree.Node) (s Shape, err *Error, ok bool) {
+	if isOldPoint(doc, n) {
+		s, err = readOldPoint(doc, n)
+		return s, err, true
+	}
+	kind, ok := shapeKind(doc, n)
+	if !ok {
+		return Shape{}, nil, false
+	}
+	s, err = readShape(doc, n, kind)
+	return s, err, true
 }
 
 // rules reads usage-rules. The schema has their elements in a namespace of their

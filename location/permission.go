@@ -98,6 +98,9 @@ func (p Permission) Civic() (level Level, limited bool) { return p.civic, !p.who
 // Radius returns that of geodetic locations, 0 for none, and whether it limits them.
 func (p Permission) Radius() (metres uint32, limited bool) { return p.radius, !p.whole }
 
+// SetsRetention reports whether Edit makes a time that counts from Options.Now.
+func (p Permission) SetsRetention() bool { return !p.IsNothing() && p.expiry >= 0 }
+
 // Combine permits what either permits. RFC 6772 has no rule for it and a radius'
 // maximum, by RFC 4745, 10.2, would take away by granting: so the smallest
 // radius, the highest level, and the whole where one permits that. Of usage rules

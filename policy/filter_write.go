@@ -99,6 +99,7 @@ func filtered(doc pidf.Assembly, g *grant, o location.Options) pidf.Assembly {
 	}
 	w := writers.Get().(*writer)
 	w.g, w.options, w.doc, w.scoped = g, o, tree.Doc, xmltree.None
+	w.options.Circles = w.circles(doc.Parts(), tree.Nodes)
 	for i, c := range doc.Parts() {
 		w.part(c.Of, tree.Nodes[i])
 	}
@@ -107,11 +108,38 @@ func filtered(doc pidf.Assembly, g *grant, o location.Options) pidf.Assembly {
 	return out
 }
 
+// circles are those of all locations that are told.
+func (w *writer) circles(parts []pidf.Component, nodes []xmltree.Node) *location.Circles {
+	if radius, limited := w.g.location.Radius(); !limited || radius == 0 {
+		return nil
+	}
+	var told []xmltree.Node
+	objects := func(parent xmltree.Node) {
+		for c := w.doc.FirstElement(parent); c != xmltree.None; c = w.doc.NextElement(c) {
+			if location.IsObject(w.doc, c) {
+				told = append(told, c)
+			}
+		}
+	}
+	for i, c := range parts {
+		if c.Of.Kind == pidf.Note || c.Of.Kind == pidf.Extension || !w.g.admits(c.Of) {
+			continue
+		}
+		objects(nodes[i])
+		for n := w.doc.FirstElement(nodes[i]); n != xmltree.None; n = w.doc.NextElement(n) {
+			if w.doc.Is(n, pidf.Space, "status") {
+				objects(n)
+			}
+		}
+	}
+	return w.g.location.Circles(w.doc, told, w.options.Band)
+}
+
 func (w *writer) release() {
 	clear(w.pieces)
 	clear(w.scope)
 	clear(w.own)
-	w.g, w.doc, w.grown = nil, nil, 0
+	w.g, w.doc, w.options, w.grown = nil, nil, location.Options{}, 0
 	w.buf, w.out, w.pieces, w.kids, w.status = w.buf[:0], w.out[:0], w.pieces[:0], w.kids[:0], w.status[:0]
 	w.edits, w.scope, w.own, w.used, w.add = w.edits[:0], w.scope[:0], w.own[:0], w.used[:0], w.add[:0]
 	clear(w.ids)

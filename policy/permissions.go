@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tacit-presence/tacit/compose"
 	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/xmltree"
 )
@@ -21,6 +22,20 @@ func Everything() Permissions { return Permissions{all: true} }
 
 // All reports that the whole document is permitted, untouched.
 func (p Permissions) All() bool { return p.all }
+
+// SetsRetention reports whether locations are told with a time of retention that
+// counts from when they are told (RFC 6772, 6.2).
+func (p Permissions) SetsRetention() bool { return p.set != nil && p.set.location.SetsRetention() }
+
+// OutOfBand reports whether a place that is published could be told coarsely but
+// for the band that Location names (location.Permission.OutOfBand).
+func (d Decision) OutOfBand(raw compose.Raw) bool {
+	if d.Permissions.set == nil {
+		return false
+	}
+	tree, err := raw.Document().Tree()
+	return err == nil && tree.Doc != nil && d.Permissions.set.location.OutOfBand(tree.Doc, d.Location.Band)
+}
 
 // Equal reports whether watchers with p and with q see the same.
 func (p Permissions) Equal(q Permissions) bool {

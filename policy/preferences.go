@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/xmltree"
 )
@@ -63,6 +64,8 @@ type Preferences struct {
 	Polling        Choice // announce watchers that poll
 	Conceal        Choice // hide decisions from watchers
 
+	band        location.Band
+	namesBand   bool
 	unknown     Handling
 	asksUnknown bool
 	byLevel     *RuleSet
@@ -76,6 +79,10 @@ func (p *Preferences) Unknown() (Handling, bool) {
 	}
 	return p.unknown, p.asksUnknown
 }
+
+// Band returns the band that the user's places are coarsened in, and whether the
+// user has named one.
+func (p *Preferences) Band() (location.Band, bool) { return p.band, p.namesBand }
 
 // Uses is as that of a RuleSet.
 func (p *Preferences) Uses() Uses { return p.levels().Uses() }
@@ -107,7 +114,8 @@ const (
 
 // ReadPreferences reads a user's preferences. As with rules, what is not as it
 // should be is taken as what shows least: a requirement that is not known is the
-// strongest, a handling blocks, concealment is on, and a level grants nothing.
+// strongest, a handling blocks, concealment is on, places lie in no band, and a
+// level grants nothing.
 func ReadPreferences(text string) (*Preferences, error) {
 	doc, err := xmltree.Parse(text, xmltree.DefaultLimits())
 	if err != nil {
@@ -160,6 +168,9 @@ func (p *Preferences) read(doc *xmltree.Doc, n xmltree.Node) error {
 		default:
 			p.Conceal = Yes
 		}
+	case "location-band":
+		p.namesBand = true
+		p.band, _ = location.ParseBand(word)
 	case "levels":
 		return p.readLevels(doc, n)
 	}

@@ -52,6 +52,7 @@ func preferences() table {
 		{decl: own.global("unknown-watchers", text(tokens("block", "confirm", "polite-block", "allow")))},
 		{decl: own.global("announce", empty(may("new-watchers", boolean), may("polling", boolean)))},
 		{decl: own.global("conceal", text(tokens("on", "off", "domain")))},
+		{decl: own.global("location-band", text(tokens("0", "25", "35", "45", "55", "60")))},
 		{decl: own.global("levels", model(choice(own.el("level", level), own.el("member", who)).repeated()))},
 	}}
 	return table{elements: []*element{own.global("preferences", root)}}
@@ -82,7 +83,7 @@ func tacitConditions(d *xmltree.Doc) error {
 			return within(d, n, "conditions")
 		case "coarse-timestamps":
 			return within(d, n, "transformations")
-		case "preferences", "watchers", "unknown-watchers", "announce", "conceal", "levels", "level", "member":
+		case "preferences", "watchers", "unknown-watchers", "announce", "conceal", "location-band", "levels", "level", "member":
 			if d.Is(d.Root(), TacitSpace, "preferences") && (n == d.Root() || d.Space(d.Parent(n)) == TacitSpace) {
 				return nil // the table has checked them
 			}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tacit-presence/tacit/agent"
+	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/sip"
 )
 
@@ -80,6 +81,8 @@ type presenceSection struct {
 type privacySection struct {
 	Conceal bool     `toml:"conceal" doc:"Hide from watchers how they are decided upon, and which users exist: whatever is not allowed looks like a presentity that publishes nothing. Off: plainly by RFC 5025, 3.2.1, and 404 for nobody."`
 	Open    []string `toml:"open" doc:"Domains where conceal does not hold."`
+	// Where the grid for coarse locations lies.
+	LocationBand int `toml:"location_band" doc:"The latitudes in which places are told coarsely (RFC 6772, 7.5), north and south of the equator alike: 0, up to 45 degrees; 25, from 25 to 50; 35, from 35 to 55; 45, from 45 to 60; 55, from 55 to 65; 60, from 60 to 70. A place elsewhere is told as it is or by its address, if rules say so, but not coarsely. Users can name another (location-band in their preferences). It never goes by where somebody is, and each change of it can tell watchers more than rules permit: choose once." values:"0|25|35|45|55|60"`
 	// The operator's own rules, and what presentities may know of them.
 	Ceilings          string `toml:"ceilings" doc:"File with authorization rules of yours (RFC 4745, RFC 5025) that bound what presentities give: of those whom such a rule matches, nobody is told more than it says. Relative to this file. Empty: none."`
 	Overrides         string `toml:"overrides" doc:"File with authorization rules of yours that hold whatever presentities and ceilings say: whom such a rule matches is told what it grants. Each use is noted for the presentity. Empty: none."`
@@ -141,7 +144,7 @@ func defaults() file {
 			MaxExpires:      Duration(time.Hour), // RFC 3856, 6.4: the package's default, 3600 s
 			GiveUp:          Duration(agent.DefaultGiveUp),
 		},
-		Privacy: privacySection{Conceal: true, ShowOverrides: true},
+		Privacy: privacySection{Conceal: true, ShowOverrides: true, LocationBand: int(location.DefaultBand)},
 		Digest: digestSection{
 			Algorithms: []string{string(sip.AlgorithmSHA256), string(sip.AlgorithmSHA512256)},
 			NonceLife:  Duration(5 * time.Minute),

@@ -14,6 +14,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"github.com/tacit-presence/tacit/gate"
+	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/sip"
 )
@@ -180,6 +181,10 @@ func (c *checker) config(f *file) Config {
 		if !slices.Contains(f.Domains, d) && c.known("domains") {
 			c.fault("privacy.open", "%s is none of the domains", f.Privacy.Open[i])
 		}
+	}
+	band, ok := location.ParseBand(strconv.Itoa(f.Privacy.LocationBand))
+	if cfg.Privacy.Band = band; !ok {
+		c.fault("privacy.location_band", "%d is the latitude of no grid's origin: 0, 25, 35, 45, 55 or 60", f.Privacy.LocationBand)
 	}
 	cfg.Privacy.Ceilings = c.operatorRules(f.Privacy.Ceilings)
 	cfg.Privacy.Overrides = c.operatorRules(f.Privacy.Overrides)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/tacit-presence/tacit/gate"
+	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/sip"
 )
@@ -31,7 +32,7 @@ func LocalConfig() Config {
 			AllowNoQOP:  true, // libpurple answers as RFC 2069 had it
 			NonceLife:   5 * time.Minute,
 		},
-		Privacy:   Privacy{ShowOverrides: true, ShowOperatorRules: true},
+		Privacy:   Privacy{ShowOverrides: true, ShowOperatorRules: true, Band: location.DefaultBand},
 		ClearXCAP: true,
 		TestUsage: true,
 		Limits:    limits,

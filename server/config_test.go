@@ -65,6 +65,7 @@ max_expires = "2h"
 give_up = "30h"
 [privacy]
 conceal = false
+location_band = 35
 open = ["example.org"]
 [digest]
 algorithms = ["SHA-256", "MD5"]
@@ -100,7 +101,7 @@ protection = "none"
 		Trust:  []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("2001:db8::/32")},
 		Peers:  []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
 
-		DefaultDecision: policy.PoliteBlock, Composition: "newest", Privacy: Privacy{Conceal: false, Open: []string{"example.org"}, ShowOverrides: true},
+		DefaultDecision: policy.PoliteBlock, Composition: "newest", Privacy: Privacy{Conceal: false, Open: []string{"example.org"}, ShowOverrides: true, Band: 35},
 		MinExpires: 90 * time.Second, MaxExpires: 2 * time.Hour, GiveUp: 30 * time.Hour,
 		Digest: Digest{Algorithms: []sip.Algorithm{"SHA-256", "MD5"}, AllowNoQOP: true, NonceLife: time.Minute,
 			ByUserAgent: map[string][]sip.Algorithm{"baresip": {"MD5"}}},

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/tacit-presence/tacit/agent"
+	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/schema"
@@ -33,6 +34,8 @@ type Privacy struct {
 	ShowOverrides bool
 	// ShowOperatorRules lets presentities see which rules of the operator's match.
 	ShowOperatorRules bool
+	// Band is the one in which the places of those who name none are coarsened.
+	Band location.Band
 }
 
 func (p *Privacy) conceals(domain string) bool {
@@ -45,7 +48,7 @@ func (c *Core) settings(cfg Config) agent.Settings {
 	return agent.Settings{
 		Default: cfg.DefaultDecision, MinInterval: cfg.MinInterval, GiveUp: cfg.GiveUp,
 		Conceals: func(p presence.Presentity) bool { return privacy.conceals(presence.AOR(p).Domain()) },
-		Ceilings: privacy.Ceilings, Overrides: privacy.Overrides,
+		Ceilings: privacy.Ceilings, Overrides: privacy.Overrides, Band: privacy.Band,
 	}
 }
 

@@ -62,6 +62,13 @@ func (f Final) Partial(told Final) Final {
 // could, to hide his own change.
 func (f Final) Sum() uint64 { return f.sum }
 
+// SummedAs gives f with the Sum of g, which differs from it in nothing but times
+// that count from when it is told.
+func (f Final) SummedAs(g Final) Final {
+	f.sum = g.sum
+	return f
+}
+
 // None reports that there is no document to tell.
 func (f Final) None() bool { return f.body == "" }
 
