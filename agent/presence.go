@@ -47,7 +47,10 @@ func (c *class) told() policy.Decision {
 }
 
 // presencePackage is the event package "presence" (RFC 3856, 6).
-type presencePackage struct{ shard *Shard }
+type presencePackage struct {
+	asks
+	shard *Shard
+}
 
 // Name is the package's name.
 func (*presencePackage) Name() presence.EventPackage { return eventPresence }
@@ -62,39 +65,6 @@ func (*presencePackage) Accepts() []string { return formats }
 // DefaultExpires is an hour (RFC 3856, 6.4).
 func (*presencePackage) DefaultExpires() time.Duration { return defaultSubscriptionExpires }
 
-// Bodies lists what a SUBSCRIBE may ask with: filters (RFC 4660, 3.2).
-func (*presencePackage) Bodies() []string { return []string{filter.ContentType} }
-
-// Ask reads a watcher's filters.
-func (*presencePackage) Ask(sub *notifier.Subscription, _, body string) (keep string, err error) {
-	old, _ := sub.Data().(*filter.Set)
-	set, err := askedFor(sub, body, old)
-	if err != nil {
-		return "", err
-	}
-	sub.SetData(set)
-	return set.Text(), nil
-}
-
-// askedFor reads the filters in a SUBSCRIBE's body; old are those before it.
-func askedFor(sub *notifier.Subscription, body string, old *filter.Set) (*filter.Set, error) {
-	set, err := filter.ReadFor(string(sub.Package.Name()), body, old)
-	if err != nil {
-		return nil, err
-	}
-	return set, set.Unique(sub.Entity)
-}
-
-// Recall reads the filters that were kept.
-func (*presencePackage) Recall(sub *notifier.Subscription, keep string) error {
-	set, err := filter.Restore(keep)
-	if err != nil {
-		return err
-	}
-	sub.SetData(set)
-	return nil
-}
-
 // Decide asks the presentity's rules.
 func (k *presencePackage) Decide(sub *notifier.Subscription, now time.Time) notifier.Grant {
 	p := sub.Resource.Owner.(*presentity)
@@ -102,11 +72,8 @@ func (k *presencePackage) Decide(sub *notifier.Subscription, now time.Time) noti
 	k.shard.due(p, d.Until)
 	k.shard.used(p, sub.Watcher, d)
 	c := class{decision: d, conceal: k.shard.conceals(p), entity: sub.Entity}
-	if set, ok := sub.Data().(*filter.Set); ok {
-		c.filter = set.For(sub.Entity)
-		if c.filter.Triggers() {
-			c.of = sub.Tag
-		}
+	if c.filter = filterOf(sub); c.filter.Triggers() {
+		c.of = sub.Tag
 	}
 	told := c.told()
 	narrowed := told.Handling < policy.Allow

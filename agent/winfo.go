@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tacit-presence/tacit/filter"
 	"github.com/tacit-presence/tacit/notifier"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
@@ -59,7 +60,7 @@ type winfo struct {
 	subs    []*notifier.Subscription
 	end     int      // number of changes so far
 	changes []change // the last of them
-	marks   []mark   // oldest first
+	marks
 	touched map[presence.AOR]bool
 }
 
@@ -71,12 +72,19 @@ type change struct {
 
 // mark says how many changes led to the state with that sum.
 type mark struct {
-	sum uint64
-	end int
+	sum  uint64
+	end  int
+	live uint64 // with filters: the sum without what has ended
 }
 
+// marks are those of the states told lately, oldest first.
+type marks []mark
+
 // winfoPackage is the event package "presence.winfo" (RFC 3857).
-type winfoPackage struct{ shard *Shard }
+type winfoPackage struct {
+	asks
+	shard *Shard
+}
 
 // Name is the package's name.
 func (*winfoPackage) Name() presence.EventPackage { return eventWinfo }
@@ -115,8 +123,10 @@ func (k *winfoPackage) Decide(sub *notifier.Subscription, now time.Time) notifie
 // told, those that have changed since.
 func (k *winfoPackage) Render(sub *notifier.Subscription, now time.Time) notifier.Body {
 	p := sub.Resource.Owner.(*presentity)
-	list := watcherinfo.List{Resource: sub.Entity, Package: eventPresence}
-	doc := watcherinfo.Document{Lists: []watcherinfo.List{list}}
+	if f := filterOf(sub); !f.Equal(filter.Filter{}) {
+		return k.renderFiltered(p, sub, f, now)
+	}
+	doc := documentOf(sub, nil)
 	if sub.Grant.Class != seesAll {
 		rows := k.shard.itself(p, sub)
 		doc.Lists[0].Watchers = shown(k.shard.named(p, rows), now)
@@ -124,23 +134,30 @@ func (k *winfoPackage) Render(sub *notifier.Subscription, now time.Time) notifie
 	}
 	rows := k.shard.watchers(p)
 	sum := stateOf(rows)
-	told := p.winfo.since(sub.Told())
+	told := p.winfo.told(sub.Told())
 	if doc.Partial = told != nil && fitting(sub, told) == len(told); doc.Partial {
 		rows = told
 	}
-	p.winfo.mark(sum)
+	if p.winfo != nil {
+		p.winfo.note(mark{sum: sum, end: p.winfo.end})
+	}
 	doc.Lists[0].Watchers = shown(k.shard.named(p, rows[:fitting(sub, rows)]), now)
 	return notifier.FromWatchers(doc.Render(sum))
 }
 
+// room is how many bytes of watchers a NOTIFY can carry.
+func room(sub *notifier.Subscription) int {
+	if f, _ := sub.Flow(); f.Transport.Reliable() {
+		return maxStream
+	}
+	return maxDatagram
+}
+
 // fitting is how many of rows a NOTIFY can carry.
 func fitting(sub *notifier.Subscription, rows []Watcher) int {
-	room := maxDatagram
-	if f, _ := sub.Flow(); f.Transport.Reliable() {
-		room = maxStream
-	}
+	left := room(sub)
 	for i := range rows {
-		if room -= rowBytes + len(rows[i].AOR); room < 0 {
+		if left -= rowBytes + len(rows[i].AOR); left < 0 {
 			return i
 		}
 	}
@@ -246,17 +263,28 @@ func shown(rows []Watcher, now time.Time) []watcherinfo.Watcher {
 	return list
 }
 
-// stateOf is the hash of a list of watchers in whatever order; what only time
-// changes is not in it. Never 0.
+// stateOf is the hash of a list of watchers; what only time changes is not in it.
 func stateOf(rows []Watcher) uint64 {
+	return sumOf(rows, func(r *Watcher) (string, watcherinfo.Status, watcherinfo.Event) {
+		return string(r.key[:]), r.Status, r.Event
+	})
+}
+
+// sumOf is the hash of a list in whatever order, but of those whose id is empty.
+// Never 0.
+func sumOf[R any](rows []R, of func(*R) (id string, status watcherinfo.Status, event watcherinfo.Event)) uint64 {
 	const seed, prime = 14695981039346656037, 1099511628211
 	sum := uint64(seed)
 	for i := range rows {
+		id, status, event := of(&rows[i])
+		if id == "" {
+			continue
+		}
 		h := uint64(seed)
-		for _, c := range rows[i].key {
+		for _, c := range []byte(id) {
 			h = (h ^ uint64(c)) * prime
 		}
-		h = (h ^ uint64(rows[i].Status)<<8 ^ uint64(rows[i].Event)) * prime
+		h = (h ^ uint64(status)<<8 ^ uint64(event)) * prime
 		// Mixed well before they are added (SplitMix64's last step), so that what
 		// changes here and back there does not cancel out.
 		h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
@@ -345,26 +373,41 @@ func (s *Shard) note(p *presentity, c change) {
 	w.touched[c.AOR] = true
 }
 
-// since lists what has changed since the state with that sum; nil: that is not
+// told lists what has changed since the state with that sum; nil: that is not
 // known. What began since and is over again is not told (RFC 3857, 4.7.2).
-func (w *winfo) since(sum uint64) []Watcher {
-	if w == nil || sum == 0 {
+func (w *winfo) told(sum uint64) []Watcher {
+	if w == nil {
 		return nil
 	}
-	for i := len(w.marks) - 1; i >= 0; i-- {
-		if m := w.marks[i]; m.sum == sum {
-			if n := w.end - m.end; n <= len(w.changes) {
-				return latest(w.changes[len(w.changes)-n:])
-			}
-			return nil
-		}
+	changes, known := w.since(w.marks, sum)
+	if !known {
+		return nil
 	}
-	return nil
+	rows, born := latest(changes)
+	return slices.DeleteFunc(rows, func(r Watcher) bool { return r.Status == watcherinfo.Terminated && born[r.key] })
 }
 
-// latest gives the last step of each subscription.
-func latest(changes []change) []Watcher {
-	rows, place, born := []Watcher{}, map[notifier.Tag]int{}, map[notifier.Tag]bool{}
+// since lists the changes since the state of m with that sum, if that is known.
+func (w *winfo) since(m marks, sum uint64) (changes []change, known bool) {
+	told, known := m.find(sum)
+	if w == nil || !known || w.end-told.end > len(w.changes) {
+		return nil, false
+	}
+	return w.changes[len(w.changes)-(w.end-told.end):], true
+}
+
+// steps is the number of changes so far.
+func (w *winfo) steps() int {
+	if w == nil {
+		return 0
+	}
+	return w.end
+}
+
+// latest gives the last step of each subscription, and which have begun.
+func latest(changes []change) (rows []Watcher, born map[notifier.Tag]bool) {
+	rows, place := []Watcher{}, map[notifier.Tag]int{}
+	born = map[notifier.Tag]bool{}
 	for i := range changes {
 		c := &changes[i]
 		at, known := place[c.key]
@@ -375,20 +418,24 @@ func latest(changes []change) []Watcher {
 		}
 		rows[at] = c.Watcher
 	}
-	return slices.DeleteFunc(rows, func(w Watcher) bool { return w.Status == watcherinfo.Terminated && born[w.key] })
+	return rows, born
 }
 
-// mark notes that the state after all changes so far has that sum.
-func (w *winfo) mark(sum uint64) {
-	if w == nil {
-		return
+// note remembers the newest state with its sum.
+func (m *marks) note(newest mark) {
+	*m = slices.DeleteFunc(*m, func(old mark) bool { return old.sum == newest.sum })
+	if len(*m) >= maxMarks {
+		*m = slices.Delete(*m, 0, 1)
 	}
-	m := mark{sum, w.end}
-	w.marks = slices.DeleteFunc(w.marks, func(old mark) bool { return old.sum == sum })
-	if len(w.marks) >= maxMarks {
-		w.marks = slices.Delete(w.marks, 0, 1)
+	*m = append(*m, newest)
+}
+
+// find gives the mark of the state with that sum.
+func (m marks) find(sum uint64) (mark, bool) {
+	if i := slices.IndexFunc(m, func(old mark) bool { return old.sum == sum }); i >= 0 && sum != 0 {
+		return m[i], true
 	}
-	w.marks = append(w.marks, m)
+	return mark{}, false
 }
 
 // tellWatched tells those who watch watchers what has happened. Where decisions are

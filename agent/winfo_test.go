@@ -263,8 +263,30 @@ func TestManyChanges(t *testing.T) {
 	}
 }
 
+// decided is a filter of those on whom there is nothing to decide.
+const decided = `<filter-set xmlns="urn:ietf:params:xml:ns:simple-filter"><ns-bindings><ns-binding prefix="w" urn="urn:ietf:params:xml:ns:watcherinfo"/>` +
+	`</ns-bindings><filter id="1"><what><exclude>//w:watcher[@status="pending" or @status="waiting"]</exclude></what></filter></filter-set>`
+
+// A filter is asked before a document is cut to what a NOTIFY can carry.
+func TestManyFiltered(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Settings.MinInterval = 5 * time.Second })
+	for i := range 1000 {
+		r.subscribe(fmt.Sprintf("w%d", i), "Expires: 3600\n")
+	}
+	const head = "Event: presence.winfo\nContact: <sip:alice@198.51.100.1>\nContent-Type: application/simple-filter+xml\n"
+	one := strings.Replace(decided, `<exclude>//w:watcher[@status="pending" or @status="waiting"]</exclude>`, `<include>//w:watcher[.="sip:w999@example.com"]</include>`, 1)
+	for body, want := range map[string]int{one: 1, decided: 200} {
+		r.notifies = nil
+		r.request("SUBSCRIBE", "alice", head, body)
+		if d, text := r.last(); d.Partial || len(text) > maxDatagram+1000 || len(d.Lists[0].Watchers) < want {
+			t.Errorf("%d watchers, %d bytes", len(d.Lists[0].Watchers), len(text))
+		}
+	}
+}
+
 // TestWatchersMerged: whatever happens, what a subscriber has merged of all it was
-// sent is what there is.
+// sent is what there is; with a filter, what there is of it.
 func TestWatchersMerged(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(40) {
@@ -281,7 +303,11 @@ func TestWatchersMerged(t *testing.T) {
 		live := map[string][]*sip.Message{}
 		take := func(list []*sip.Message) {
 			for _, m := range list {
-				if v, _ := m.Get(sip.HeaderContentType); v != watcherinfo.ContentType || m.To.Tag() != "1" {
+				if v, _ := m.Get(sip.HeaderEvent); v != eventWinfo || m.To.Tag() != "1" {
+					continue
+				}
+				if m.Body == "" { // the filter has left nothing
+					table = watcherinfo.Table{}
 					continue
 				}
 				d, err := watcherinfo.Parse(m.Body)
@@ -293,7 +319,12 @@ func TestWatchersMerged(t *testing.T) {
 				}
 			}
 		}
-		r.watch("alice")
+		filtered := seed%2 == 1
+		if filtered {
+			r.request("SUBSCRIBE", "alice", "Event: presence.winfo\nContact: <sip:alice@198.51.100.1>\nContent-Type: application/simple-filter+xml\n", decided)
+		} else {
+			r.watch("alice")
+		}
 		take(r.notifies)
 		for step := range 150 {
 			user := fmt.Sprintf("w%d", rnd.IntN(6))
@@ -325,6 +356,9 @@ func TestWatchersMerged(t *testing.T) {
 		}
 		now := func() (rows []string) {
 			for _, w := range r.Watchers(alice) {
+				if filtered && w.Status != watcherinfo.Active {
+					continue
+				}
 				rows = append(rows, fmt.Sprint(w.ID, " ", w.AOR, " ", w.Status, " ", w.Event))
 			}
 			return rows

@@ -83,7 +83,7 @@ func FromView(f view.Final) Body {
 // FromWatchers makes the body of a NOTIFY of watcher information.
 func FromWatchers(f watcherinfo.Final) Body {
 	if f.Body() == "" {
-		return Body{}
+		return Body{sum: f.Sum()} // a filter has left nothing (RFC 4660, 5.3.1)
 	}
 	// RFC 3858, 3: versions begin at 0.
 	return Body{contentType: watcherinfo.ContentType, text: f.Body(), versionAt: int32(f.VersionAt()), sum: f.Sum()}

@@ -155,6 +155,33 @@ func (f Final) VersionAt() int { return f.versionAt }
 // Sum is the hash of the state that its receiver has with it.
 func (f Final) Sum() uint64 { return f.sum }
 
+// WithSum is f with another Sum.
+func (f Final) WithSum(sum uint64) Final {
+	f.sum = sum
+	return f
+}
+
+// Filtered is what a filter of the subscriber's own leaves of f, and the watchers in
+// it. Where it leaves nothing, or no document that is valid, nothing is told: the
+// zero Final.
+func (f Final) Filtered(leave func(document string) (left string, ok bool)) (Final, []Watcher) {
+	const attribute = ` version="`
+	text, ok := leave(f.text)
+	at := strings.LastIndex(text[:strings.Index(text, "<watcher-list")+1], attribute) + len(attribute)
+	if !ok || at < len(attribute) {
+		return Final{sum: f.sum}, nil
+	}
+	d, err := Parse(text[:at] + "0" + text[at:])
+	if err != nil {
+		return Final{sum: f.sum}, nil
+	}
+	var told []Watcher
+	for i := range d.Lists {
+		told = append(told, d.Lists[i].Watchers...)
+	}
+	return Final{text: text, versionAt: at, sum: f.sum}, told
+}
+
 // String tells the size alone.
 func (f Final) String() string { return fmt.Sprintf("watcher information (%d bytes)", len(f.text)) }
 

@@ -276,3 +276,33 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestFiltered: what a filter leaves is a document of the same kind, whose version
+// is still to come, or nothing.
+func TestFiltered(t *testing.T) {
+	t.Parallel()
+	f := professor(t).Render(5)
+	cut := func(document string) (string, bool) {
+		at := strings.Index(document, "<watcher id=\"hh8juja87s997-ass7\"")
+		end := strings.Index(document[at:], "</watcher>") + at + len("</watcher>")
+		return document[:at] + document[end:], true
+	}
+	left, told := f.Filtered(cut)
+	if len(told) != 1 || told[0].URI != "sip:userA@example.net" || left.Sum() != 5 || left.WithSum(6).Sum() != 6 {
+		t.Errorf("%+v of %v", told, left)
+	}
+	d, err := Parse(left.Body()[:left.VersionAt()] + "42" + left.Body()[left.VersionAt():])
+	if err != nil || d.Version != 42 || len(d.Lists[0].Watchers) != 1 {
+		t.Errorf("%v: %s", err, left.Body())
+	}
+	for what, leave := range map[string]func(string) (string, bool){
+		"nothing":    func(string) (string, bool) { return "", false },
+		"no version": func(s string) (string, bool) { return strings.Replace(s, ` version=""`, "", 1), true },
+		"no lists":   func(string) (string, bool) { return `<watcherinfo version="" state="full"/>`, true },
+		"no id":      func(s string) (string, bool) { return strings.Replace(s, " id=", " xd=", 1), true },
+	} {
+		if left, told := f.Filtered(leave); left.Body() != "" || told != nil || left.Sum() != 5 {
+			t.Errorf("%s: %q", what, left.Body())
+		}
+	}
+}
