@@ -45,11 +45,12 @@ func (r *record) sender(req *sip.Message) (p presence.Principal, ok bool) {
 	private := wantsPrivacy(req)
 	aor, ok := r.owns(&req.From)
 	if !ok {
-		// A From that names nobody without a word of privacy is a mistake.
-		if !private || !namesNobody(&req.From.URI) {
+		// RFC 5767, 5.1.2: a user agent that sees to its privacy itself need not ask
+		// for it with Privacy.
+		if !namesNobody(&req.From.URI) {
 			return p, false
 		}
-		aor = r.aors[0]
+		aor, private = r.aors[0], true
 	}
 	return presence.NewPrincipal(aor, presence.MechanismDigest).With("", private), true
 }

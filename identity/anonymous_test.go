@@ -58,8 +58,9 @@ func TestPrivacy(t *testing.T) {
 		{"<sip:alice@example.com>", "critical ; ID", true, 0},
 		{anonymous, "id", true, 0},
 		{anonymous, "user", true, 0},
-		{anonymous, "", false, 403},
-		{anonymous, "none", false, 403},
+		{anonymous, "", true, 0},
+		{anonymous, "none", true, 0},
+		{"<sip:anonymous@example.com>", "", true, 0},
 		{"<sip:bob@example.com>", "id", false, 403},
 	} {
 		more := "Authorization: " + alice.answer(ch, uint32(i+1)) + "\r\n"

@@ -80,7 +80,7 @@ func (a *Authenticator) assert(req *sip.Message, addr *sip.NameAddr, tel presenc
 	}
 	a.stats.Asserted.Add(1)
 	who := presence.NewPrincipal(aor, presence.MechanismAsserted)
-	if private := wantsPrivacy(req); private || tel != "" {
+	if private := wantsPrivacy(req) || namesNobody(&req.From.URI); private || tel != "" {
 		who = who.With(tel, private)
 	}
 	return Verdict{Principal: who}
