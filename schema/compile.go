@@ -49,13 +49,23 @@ type grammar struct {
 	elements map[xmltree.Name]*element
 	attrs    map[xmltree.Name]*simpleType
 	groups   map[xmltree.Name][]*element
+	// names are of all elements that are declared somewhere; spaces their
+	// namespaces.
+	names  map[xmltree.Name]bool
+	spaces map[string]bool
+	// closed refuses names that nobody declares in namespaces of ours, where a
+	// wildcard would let them in.
+	closed bool
 	// defects are mistakes in tables. A test holds that no schema has any.
 	defects []string
 }
 
 // compile makes automata of tables.
 func compile(tables ...table) *grammar {
-	g := &grammar{elements: map[xmltree.Name]*element{}, attrs: map[xmltree.Name]*simpleType{}, groups: map[xmltree.Name][]*element{}}
+	g := &grammar{
+		elements: map[xmltree.Name]*element{}, attrs: map[xmltree.Name]*simpleType{}, groups: map[xmltree.Name][]*element{},
+		names: map[xmltree.Name]bool{}, spaces: map[string]bool{},
+	}
 	for _, a := range []attribute{lang(), xmlAttr("base", anyURI), xmlAttr("space", xmlSpaceType), xmlAttr("id", id)} {
 		g.attrs[a.name] = a.typ
 	}
@@ -78,9 +88,24 @@ func compile(tables ...table) *grammar {
 	}
 	done := map[*complexType]bool{}
 	for _, e := range g.elements {
+		g.declare(e.name)
 		g.compileType(e.typ, done)
 	}
 	return g
+}
+
+// documents makes a grammar that of documents that are kept.
+// RFC 4825, 8.2.5: a schema may allow elements and attributes of other
+// namespaces, and the server takes them; but of a namespace that it understands
+// it takes only what it has the schema of.
+func (g *grammar) documents() *grammar {
+	g.closed = true
+	return g
+}
+
+func (g *grammar) declare(n xmltree.Name) {
+	g.names[n] = true
+	g.spaces[n.Space] = true
 }
 
 func xmlAttr(local string, t *simpleType) attribute {
@@ -95,6 +120,7 @@ func (g *grammar) compileType(t *complexType, done map[*complexType]bool) {
 	}
 	done[t] = true
 	for _, m := range t.all {
+		g.declare(m.decl.name)
 		g.compileType(m.decl.typ, done)
 	}
 	if t.content == nil {
@@ -105,6 +131,7 @@ func (g *grammar) compileType(t *complexType, done map[*complexType]bool) {
 	t.states = b.states(whole)
 	for _, l := range b.leaves {
 		if l.decl != nil {
+			g.declare(l.decl.name)
 			g.compileType(l.decl.typ, done)
 		}
 	}

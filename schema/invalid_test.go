@@ -96,7 +96,18 @@ func TestInvalid(t *testing.T) {
 		// Within what nobody knows, what is known is checked.
 		{"pres-rules", transform(`<x:y><x:z><pr:provide-mood>yes</pr:provide-mood></x:z></x:y>`), ErrSchema, "y/z/provide-mood"},
 		{"pres-rules", transform(`<x:y xml:lang="1"/>`), ErrSchema, "is not a language tag"},
-		{"pres-rules", transform(`<x:y a="1" x:b="2" cp:c="">text<a/>text</x:y>`), nil, ""},
+		{"pres-rules", transform(`<x:y a="1" x:b="2">text<a/>text</x:y>`), nil, ""},
+		// RFC 4825, 8.2.5: what is unknown of a namespace that is known.
+		{"pres-rules", transform(`<x:y cp:c=""/>`), ErrSchema, "the attribute c is none of " + CommonPolicySpace},
+		{"pres-rules", transform(`<x:y><cp:c/></x:y>`), ErrSchema, "<cp:c> is no element of"},
+		{"pres-rules", transform(`<x:y><cp:one id="a"/></x:y>`), nil, ""},
+		{"pres-rules", transform(`<pr:provide-mod>true</pr:provide-mod>`), ErrSchema, "<pr:provide-mod> is no element of"},
+		{"pres-rules", transform(`<op:provide-everything>true</op:provide-everything>`), ErrSchema, "is no element of"},
+		{"pres-rules", condition(`<gp:weather/>`), ErrSchema, "is no element of"},
+		{"common-policy", `<cp:ruleset xmlns:cp="` + CommonPolicySpace + `" xmlns:pr="` + PresRulesSpace + `"><cp:rule id="a"><cp:actions><pr:x/></cp:actions></cp:rule></cp:ruleset>`, nil, ""},
+		{"rls-services", services(`<service uri="sip:a@b"><list/><rl:lst/></service>`), ErrSchema, "<rl:lst> is no element of"},
+		{"presence", pidfDoc(`<tuple id="a"><status/><r:mod/></tuple>`), ErrSchema, "<r:mod> is no element of"},
+		{"presence", pidfDoc(`<tuple id="a"><status/><mod xmlns="urn:x"/></tuple>`), nil, ""},
 
 		// RFC 6772
 		{"pres-rules", condition(`<gp:location-condition/>`), ErrConstraint, "must hold a location"},
@@ -145,7 +156,7 @@ func TestInvalid(t *testing.T) {
 		{"pres-rules", condition(`<t:mechanism>digest  tls</t:mechanism>`), nil, ""},
 		{"pres-rules", condition(`<t:mechanism>digest rumour</t:mechanism>`), ErrSchema, "is not a list of digest"},
 		{"pres-rules", condition(`<t:mechanism/>`), ErrSchema, "is not a list of digest"},
-		{"pres-rules", condition(`<t:reccuring zone="UTC"/>`), ErrConstraint, "is no element of"},
+		{"pres-rules", condition(`<t:reccuring zone="UTC"/>`), ErrSchema, "is no element of"},
 		{"pres-rules", transform(`<t:mechanism>tls</t:mechanism>`), ErrConstraint, "may stand in <conditions> alone"},
 		{"pres-rules", action(`<t:recurring zone="UTC"/>`), ErrConstraint, "may stand in <conditions> alone"},
 		{"pres-rules", condition(`<x:y><t:coarse-timestamps seconds="1"/></x:y>`), ErrConstraint, "may stand in <transformations> alone"},

@@ -9,14 +9,14 @@ import (
 // ResourceLists checks resource lists by RFC 4826, 3.2, and its uniqueness and
 // reference rules, 3.1 and 3.4.5.
 func ResourceLists() Validator {
-	return compile(resourceLists()).validator([]xmltree.Name{{Space: ResourceListsSpace, Local: "resource-lists"}}, listRules)
+	return compile(resourceLists()).documents().validator([]xmltree.Name{{Space: ResourceListsSpace, Local: "resource-lists"}}, listRules)
 }
 
 // RLSServices checks RLS services by RFC 4826, 4.2 and 4.4.5. That a service's
 // URI is unique on the whole server, and that a <resource-list> is of the same
 // user, is for whoever knows the other documents and the user.
 func RLSServices() Validator {
-	return compile(rlsServices()).validator([]xmltree.Name{{Space: RLSServicesSpace, Local: "rls-services"}}, serviceRules, listRules)
+	return compile(rlsServices()).documents().validator([]xmltree.Name{{Space: RLSServicesSpace, Local: "rls-services"}}, serviceRules, listRules)
 }
 
 const rl = space(ResourceListsSpace)

@@ -12,10 +12,11 @@ func CommonPolicy() Validator {
 // PresRules checks presence authorization documents: rule sets with the actions
 // and transformations of RFC 5025, section 7, the location conditions and
 // transformations of RFC 6772, sections 8 and 9, OMA's, and Tacit's own. What
+// no schema of these namespaces knows is refused (RFC 4825, 8.2.5), and what
 // old drafts of RFC 6772 named otherwise is refused with today's name, for as an
 // unknown element it would do nothing, and nobody would be told.
 func PresRules() Validator {
-	g := compile(commonPolicy(), presRules(), geoPolicy(), locationProfiles(), omaCommonPolicy(), omaPresRules(), tacitRules())
+	g := rules()
 	ruleset := []xmltree.Name{{Space: CommonPolicySpace, Local: "ruleset"}}
 	valid := g.validator(ruleset, policyRules, presenceRules, locationRules, tacitConditions)
 	return func(d *xmltree.Doc) error {
@@ -24,6 +25,14 @@ func PresRules() Validator {
 		}
 		return valid(d)
 	}
+}
+
+// rules is the grammar of all that rules are made of.
+func rules() *grammar {
+	return compile(
+		commonPolicy(), presRules(), geoPolicy(), locationProfiles(),
+		omaCommonPolicy(), omaPresRules(), tacitRules(), preferences(),
+	).documents()
 }
 
 const cp = space(CommonPolicySpace)

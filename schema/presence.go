@@ -13,7 +13,7 @@ import (
 // RPID by RFC 4480, 5.1, and then all that package pidf asks for. It is for
 // documents that a user keeps on the server (RFC 4827).
 func Presence() Validator {
-	g := compile(presenceFormat(), dataModel(), rpid())
+	g := compile(presenceFormat(), dataModel(), rpid()).documents()
 	return g.validator([]xmltree.Name{{Space: pidf.Space, Local: "presence"}}, readable)
 }
 

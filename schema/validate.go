@@ -129,7 +129,7 @@ func (r *run) step(f *frame, n xmltree.Node) (*element, process, error) {
 	name := r.d.Name(n)
 	switch t := f.typ; {
 	case t == nil || t.lax:
-		return r.g.elements[name], lax, nil
+		return r.loose(n)
 	case t.all != nil:
 		for i, m := range t.all {
 			if m.decl.name != name {
@@ -150,15 +150,28 @@ func (r *run) step(f *frame, n xmltree.Node) (*element, process, error) {
 		for i := range s.wild {
 			if w := &s.wild[i]; w.wild.allows(name.Space) {
 				f.state = w.to
-				decl := r.g.elements[name]
-				if decl == nil && w.wild.process == strict {
+				decl, _, err := r.loose(n)
+				switch {
+				case w.wild.process == skip:
+					return decl, skip, nil
+				case decl == nil && w.wild.process == strict:
 					return nil, lax, fault(Schema, r.d, n, "", tag(r.d, n)+" is not known here")
 				}
-				return decl, w.wild.process, nil
+				return decl, w.wild.process, err
 			}
 		}
 	}
 	return nil, lax, fault(Schema, r.d, n, "", tag(r.d, n)+" may not stand here in "+tag(r.d, f.node)+": expected is "+r.wanted(f))
+}
+
+// loose finds what an element is where any may stand.
+func (r *run) loose(n xmltree.Node) (*element, process, error) {
+	name := r.d.Name(n)
+	decl := r.g.elements[name]
+	if decl == nil && r.g.closed && r.g.spaces[name.Space] && !r.g.names[name] {
+		return nil, lax, fault(Schema, r.d, n, "", tag(r.d, n)+" is no element of "+name.Space)
+	}
+	return decl, lax, nil
 }
 
 // open checks an element's attributes and text and makes it the innermost.
@@ -306,6 +319,16 @@ func (r *run) foreign(n xmltree.Node, a xmltree.Attr, t *complexType) error {
 		return r.value(n, a, typ)
 	case typ == nil && t.anyAttr != nil && t.anyAttr.process == strict:
 		return fault(Schema, r.d, n, local, "the attribute "+clip(local)+" is not known here")
+	case typ == nil:
+		return r.knownAttr(n, a)
+	}
+	return nil
+}
+
+// knownAttr is loose for an attribute that no table declares.
+func (r *run) knownAttr(n xmltree.Node, a xmltree.Attr) error {
+	if r.g.closed && a.Space() != "" && r.g.spaces[a.Space()] {
+		return fault(Schema, r.d, n, a.Local(), "the attribute "+clip(a.Local())+" is none of "+a.Space())
 	}
 	return nil
 }
@@ -322,6 +345,8 @@ func (r *run) looseAttrs(n xmltree.Node) error {
 			if err := r.value(n, a, typ); err != nil {
 				return err
 			}
+		} else if err := r.knownAttr(n, a); err != nil {
+			return err
 		}
 	}
 	return nil

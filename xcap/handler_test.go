@@ -17,6 +17,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/schema"
 	"github.com/tacit-presence/tacit/xmltree"
@@ -390,6 +391,44 @@ func TestMadeDocuments(t *testing.T) {
 		t.Error("its entity-tag changes by itself")
 	}
 }
+
+// TestCapabilitiesAreTrue holds that xcap-caps names the namespaces whose elements
+// are known, and no others (RFC 4825, 8.2.5 and 12).
+func TestCapabilitiesAreTrue(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	caps := s.do("GET", "/xcap-caps/global/index", "", asAlice).Body.String()
+	for _, c := range []struct{ target, header, document, space string }{
+		{"/pres-rules/users/alice@example.com/index", isRules, rulesOf, schema.CommonPolicySpace},
+		{"/pres-rules/users/alice@example.com/index", isRules, rulesOf, schema.PresRulesSpace},
+		{"/pres-rules/users/alice@example.com/index", isRules, rulesOf, schema.GeoPolicySpace},
+		{"/pres-rules/users/alice@example.com/index", isRules, rulesOf, schema.LocationProfileSpace},
+		{"/pres-rules/users/alice@example.com/index", isRules, rulesOf, schema.OMAPresRulesSpace},
+		{"/org.openmobilealliance.pres-rules/users/alice@example.com/pres-rules", isRules, rulesOf, schema.OMACommonPolicySpace},
+		{"/org.openmobilealliance.pres-rules/users/alice@example.com/pres-rules", isRules, rulesOf, schema.TacitSpace},
+		{"/org.openmobilealliance.pres-rules/users/alice@example.com/pres-rules", isRules, rulesOf, "urn:ietf:params:xml:ns:pidf:geopriv10"},
+		{"/pidf-manipulation/users/alice@example.com/index", "Content-Type: application/pidf+xml", pidfOf, pidf.RPIDSpace},
+		{"/pidf-manipulation/users/alice@example.com/index", "Content-Type: application/pidf+xml", pidfOf, pidf.DataModelSpace},
+		{"/pidf-manipulation/users/alice@example.com/index", "Content-Type: application/pidf+xml", pidfOf, "urn:ietf:params:xml:ns:pidf:geopriv10"},
+		{"/rls-services/users/alice@example.com/index", "Content-Type: application/rls-services+xml", servicesOf, schema.ResourceListsSpace},
+		{"/rls-services/users/alice@example.com/index", "Content-Type: application/rls-services+xml", servicesOf, "urn:x"},
+	} {
+		w := s.do("PUT", c.target, strings.Replace(c.document, "%", `<x:unheard xmlns:x="`+c.space+`"/>`, 1), asAlice, c.header)
+		advertised := strings.Contains(caps, "<namespace>"+c.space+"<")
+		refused := w.Code == http.StatusConflict && strings.Contains(w.Body.String(), "<schema-validation-error ")
+		if advertised != refused || !refused && w.Code >= 300 {
+			t.Errorf("%s: %s is advertised: %v; %d %s", c.target, c.space, advertised, w.Code, w.Body)
+		}
+	}
+}
+
+// Documents with a place, %, for an element that their schema does not name.
+const (
+	rulesOf = `<cp:ruleset xmlns:cp="urn:ietf:params:xml:ns:common-policy"><cp:rule id="a"><cp:transformations><u xmlns="urn:u">%</u></cp:transformations></cp:rule></cp:ruleset>`
+	pidfOf  = `<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="sip:alice@example.com"><tuple id="a"><status/>%</tuple></presence>`
+
+	servicesOf = `<rls-services xmlns="urn:ietf:params:xml:ns:rls-services"><service uri="sip:a@b"><list/>%</service></rls-services>`
+)
 
 func TestGlobalTree(t *testing.T) {
 	t.Parallel()

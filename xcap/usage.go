@@ -90,12 +90,14 @@ type change struct {
 func Standard() []Usage {
 	policy := Usage{
 		MediaType: "application/auth-policy+xml", Validate: Validator(schema.PresRules()),
-		Namespaces: []string{schema.CommonPolicySpace, schema.PresRulesSpace},
+		Namespaces: []string{
+			schema.CommonPolicySpace, schema.PresRulesSpace, schema.GeoPolicySpace, schema.LocationProfileSpace,
+			schema.OMACommonPolicySpace, schema.OMAPresRulesSpace, schema.TacitSpace,
+		},
 	}
 	rules, oma := policy, policy
 	rules.AUID, rules.Space = AUIDPresRules, schema.PresRulesSpace
 	oma.AUID, oma.Space = AUIDOMAPresRules, schema.CommonPolicySpace
-	oma.Namespaces = append(slices.Clone(oma.Namespaces), schema.OMACommonPolicySpace, schema.OMAPresRulesSpace)
 	return []Usage{
 		rules, oma,
 		{
