@@ -147,6 +147,8 @@ type Comparer struct {
 	before, after *presentity
 	old, changed  policy.Facts
 	at            time.Time
+	edges         []time.Time // after at, where the validity of a rule begins or ends
+	moments       int         // at which Later has compared
 	owner         []presence.AOR
 	live          []presence.Principal
 }
@@ -159,6 +161,7 @@ func (s *Shard) Comparer(id presence.Presentity, q Question, private bool) *Comp
 	is.Suppose = nil
 	c := &Comparer{before: s.supposed(id, is), after: s.supposed(id, q), at: q.At, owner: s.cfg.Owner(id)}
 	c.old, c.changed = s.around(c.before, is), s.around(c.after, q)
+	c.edges = edges(c.at, &c.changed, c.before.rules, c.after.rules)
 	if p := s.people[id]; p != nil {
 		for _, w := range s.watching(p) {
 			if private || !w.who.Private() {
@@ -226,6 +229,7 @@ func (c *Comparer) Subjects() []Subject {
 // Comparison is what a change changes for one subject.
 type Comparison struct {
 	Subject
+	From, Until   time.Time // Until zero: as far as time goes
 	Before, After policy.Decision
 	Differences   []policy.Difference
 	Warnings      []string // of how it is after
@@ -234,12 +238,18 @@ type Comparison struct {
 // Compare says what changes for one subject.
 func (c *Comparer) Compare(subject Subject) Comparison {
 	e := policy.Explain(c.after.rules, subject.Who, c.at, owned(c.owner, subject.Who, c.changed))
-	out := Comparison{
-		Subject: subject, After: e.Decision, Warnings: e.Warnings,
-		Before: policy.Decide(c.before.rules, subject.Who, c.at, owned(c.owner, subject.Who, c.old)),
-	}
-	out.Differences = policy.Compare(out.Before, out.After)
+	out := c.compare(subject, c.at, e.Decision)
+	out.Warnings = e.Warnings
 	return out
+}
+
+// compare compares what is decided at a time with how it is decided after.
+func (c *Comparer) compare(subject Subject, at time.Time, after policy.Decision) Comparison {
+	before := policy.Decide(c.before.rules, subject.Who, at, owned(c.owner, subject.Who, c.old))
+	return Comparison{
+		Subject: subject, From: at, Until: earlier(before.Until, after.Until),
+		Before: before, After: after, Differences: policy.Compare(before, after),
+	}
 }
 
 // Watching is a Watcher with what has been decided about it.

@@ -132,6 +132,66 @@ func TestComparer(t *testing.T) {
 	}
 }
 
+// What time alone will bring is compared too.
+func TestComparerLater(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Settings.Default = policy.Confirm })
+	rule := func(id, condition, gives string) string {
+		return `<rule id="` + id + `"><conditions><identity><one id="sip:bob@example.com"/></identity>` + condition + `</conditions>` +
+			`<actions><pr:sub-handling>allow</pr:sub-handling></actions><transformations>` + gives + `</transformations></rule>`
+	}
+	const hours = `<t:recurring days="tue" from="09:00" until="17:00" zone="UTC"/>`
+	validity := func(from, until time.Time) string {
+		return "<validity><from>" + from.Format(time.RFC3339) + "</from><until>" + until.Format(time.RFC3339) + "</until></validity>"
+	}
+	services, persons := `<pr:provide-services><pr:all-services/></pr:provide-services>`, `<pr:provide-persons><pr:all-persons/></pr:provide-persons>`
+	far := time.Date(r.now.Year()+2, 5, 1, 0, 0, 0, 0, time.UTC)
+	tuesday := r.now.Truncate(24 * time.Hour)
+	for tuesday.Weekday() != time.Tuesday || !tuesday.After(r.now) {
+		tuesday = tuesday.Add(24 * time.Hour)
+	}
+	type stretch struct {
+		from, until time.Time
+		gains       int
+	}
+	for name, c := range map[string]struct {
+		rules string
+		first stretch
+		later []stretch
+	}{
+		"for good":  {rule("a", "", services), stretch{gains: 2}, nil},
+		"for a day": {rule("a", validity(r.now.Add(-time.Hour), far), services), stretch{until: far, gains: 2}, nil},
+		"hours": {rule("a", hours, services), stretch{until: tuesday.Add(9 * time.Hour)},
+			[]stretch{{tuesday.Add(9 * time.Hour), tuesday.Add(17 * time.Hour), 2}}},
+		"hours, and some day more": {rule("a", hours, services) + rule("b", validity(far, far.Add(time.Hour)), persons),
+			stretch{until: tuesday.Add(9 * time.Hour)},
+			[]stretch{{tuesday.Add(9 * time.Hour), tuesday.Add(17 * time.Hour), 2}, {far, far.Add(time.Hour), 2}}},
+		// A boundary at which nothing changes for him does not cut it.
+		"twice the same": {rule("a", validity(r.now.Add(-time.Hour), r.now.Add(time.Hour)), services) +
+			rule("b", validity(r.now.Add(time.Hour), far), services), stretch{until: far, gains: 2}, nil},
+	} {
+		doc := `<ruleset xmlns="urn:ietf:params:xml:ns:common-policy" xmlns:pr="urn:ietf:params:xml:ns:pres-rules" xmlns:t="https://github.com/tacit-presence/ns/rules">` + c.rules + `</ruleset>`
+		compare := r.Comparer(alice, Question{At: r.now, Suppose: suppose(t, indexRules, doc)}, false)
+		first := compare.Compare(Subject{Kind: SubjectAddress, Who: identity.Supposed(bobs)})
+		later, whole := compare.Later(&first)
+		if got := (stretch{first.Until, first.Until, len(first.Differences)}); !got.until.Equal(c.first.until) || got.gains != c.first.gains || !whole {
+			t.Errorf("%s: until %v, %d, %v", name, got.until, got.gains, whole)
+		}
+		same := slices.EqualFunc(later, c.later, func(x Comparison, want stretch) bool {
+			return x.From.Equal(want.from) && x.Until.Equal(want.until) && len(x.Differences) == want.gains
+		})
+		if !same {
+			t.Errorf("%s: %+v, not %+v", name, later, c.later)
+		}
+		compare.moments = maxMoments
+		if again := compare.Compare(first.Subject); !again.Until.IsZero() {
+			if later, whole := compare.Later(&again); whole || len(later) > 0 {
+				t.Errorf("%s: beyond the bound: %v %v", name, later, whole)
+			}
+		}
+	}
+}
+
 // Where decisions are hidden a watcher that is blocked is there, and does not know.
 func TestWatching(t *testing.T) {
 	t.Parallel()

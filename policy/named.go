@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"time"
 
 	"github.com/tacit-presence/tacit/presence"
 )
@@ -34,6 +35,22 @@ func (s *RuleSet) Named() (people []presence.AOR, domains []string) {
 	slices.Sort(people)
 	slices.Sort(domains)
 	return slices.Compact(people), slices.Compact(domains)
+}
+
+// Edges lists when the validity of a rule begins or ends, sorted and once.
+func (s *RuleSet) Edges() (list []time.Time) {
+	if s == nil {
+		return nil
+	}
+	for i := range s.rules {
+		for _, t := range s.rules[i].times {
+			for _, p := range t.validity {
+				list = append(list, p.from, p.until)
+			}
+		}
+	}
+	slices.SortFunc(list, time.Time.Compare)
+	return slices.CompactFunc(list, time.Time.Equal)
 }
 
 // Words lists what is permitted, permission by permission, for people.

@@ -130,7 +130,8 @@ type RulesDiff struct {
 	Presentity presence.Presentity `json:"presentity"`
 	Compared   int                 `json:"compared"` // for how many it was asked
 	LeftOut    int                 `json:"left_out"` // and for how many more it was not
-	Changes    []WatcherChange     `json:"changes"`  // for whom something changes
+	Changed    int                 `json:"changed"`  // for how many of them something changes
+	Changes    []WatcherChange     `json:"changes"`  // what, one after the other
 	Warnings   []string            `json:"warnings"` // of how it is after
 }
 
@@ -142,6 +143,8 @@ type WatcherChange struct {
 	Watcher     presence.AOR `json:"watcher,omitempty"` // of address
 	Domain      string       `json:"domain,omitempty"`  // of domain
 	Live        bool         `json:"live"`              // watches, or waits
+	From        time.Time    `json:"from,omitzero"`     // zero: now
+	Until       time.Time    `json:"until,omitzero"`    // zero: until something else than time changes it
 	Before      string       `json:"before"`            // the decision
 	After       string       `json:"after"`
 	Differences []Difference `json:"differences"`

@@ -164,12 +164,25 @@ func (d *desk) compare(ctx context.Context, in DocumentInput) (RulesDiff, error)
 		subjects = subjects[:maxCompared]
 	}
 	out.LeftOut, out.Compared = max(out.LeftOut, 0), len(subjects)
+	whole := true
 	for _, subject := range subjects {
 		if err := ctx.Err(); err != nil {
 			return out, err
 		}
 		one := c.Compare(subject)
-		out.add(&one)
+		later, all := c.Later(&one)
+		whole = whole && all
+		count := len(out.Changes)
+		out.add(&one, time.Time{})
+		for i := range later {
+			out.add(&later[i], later[i].From)
+		}
+		if len(out.Changes) > count {
+			out.Changed++
+		}
+	}
+	if !whole {
+		out.Warnings = append(out.Warnings, "what time changes later on was not compared for all of them")
 	}
 	return out, nil
 }
@@ -185,7 +198,8 @@ func importance(s agent.Subject) int {
 	return 2
 }
 
-func (r *RulesDiff) add(c *agent.Comparison) {
+// add takes what changes from a time on, zero for now.
+func (r *RulesDiff) add(c *agent.Comparison, from time.Time) {
 	for _, w := range c.Warnings {
 		if len(r.Warnings) < maxWarnings && !slices.Contains(r.Warnings, w) {
 			r.Warnings = append(r.Warnings, w)
@@ -195,7 +209,8 @@ func (r *RulesDiff) add(c *agent.Comparison) {
 		return
 	}
 	change := WatcherChange{
-		Kind: string(c.Kind), Domain: c.Domain, Live: c.Live, Before: c.Before.Handling.String(), After: c.After.Handling.String(),
+		Kind: string(c.Kind), Domain: c.Domain, Live: c.Live, From: from, Until: c.Until,
+		Before: c.Before.Handling.String(), After: c.After.Handling.String(),
 	}
 	if c.Kind == agent.SubjectAddress {
 		change.Watcher = c.Who.AOR()

@@ -170,6 +170,12 @@ func differences(d server.RulesDiff) string {
 		if c.Live {
 			who += ", who watches now"
 		}
+		if !c.From.IsZero() {
+			who += ", from " + whenThere(c.From)
+		}
+		if !c.Until.IsZero() {
+			who += ", until " + whenThere(c.Until)
+		}
 		fmt.Fprintf(&b, "%s: ", printable(who))
 		if c.Before == c.After {
 			fmt.Fprintf(&b, "%s as before\n", c.After)
@@ -185,7 +191,7 @@ func differences(d server.RulesDiff) string {
 	if len(d.Changes) == 0 {
 		fmt.Fprintf(&b, "nothing changes for anybody (%d compared)\n", d.Compared)
 	} else {
-		fmt.Fprintf(&b, "%d of %d compared gain or lose something\n", len(d.Changes), d.Compared)
+		fmt.Fprintf(&b, "%d of %d compared gain or lose something\n", d.Changed, d.Compared)
 	}
 	if d.LeftOut > 0 {
 		fmt.Fprintf(&b, "%d more were not compared\n", d.LeftOut)

@@ -18,7 +18,7 @@ type rulesCmd struct {
 	Remove      removeCmd      `cmd:"" help:"No rule any more: the server's default decision holds."`
 	List        ruleListCmd    `cmd:"" help:"List the rules, of one presentity or all."`
 	Pending     pendingCmd     `cmd:"" help:"List who waits for a presentity's decision."`
-	Diff        diffCmd        `cmd:"" help:"Say who would gain and lose what by a document of rules. Nothing is changed."`
+	Diff        diffCmd        `cmd:"" help:"Say who would gain and lose what by a document of rules, now and when its time comes. Nothing is changed."`
 	Put         putCmd         `cmd:"" help:"Save a document of rules or preferences, as a PUT by XCAP does, and say what that changes."`
 	Get         getCmd         `cmd:"" help:"Print a document."`
 	Documents   documentsCmd   `cmd:"" help:"List a presentity's documents."`
