@@ -21,13 +21,14 @@ type class struct {
 	// told depends on what it was told last. Zero: of all.
 	of notifier.Tag
 
-	final    view.Final // as it was rendered last
-	before   view.Final // what was told before final
-	partial  view.Final // final as a difference from before
-	base     policy.Candidate
-	asked    uint32 // numbers the changes that the filter's triggers want told
-	rendered bool   // final has been rendered
-	stale    bool   // there is a newer composition
+	final    view.Final       // as it was rendered last
+	before   view.Final       // what was told before final
+	partial  view.Final       // final as a difference from before
+	base     policy.Candidate // before the filter, as it was when final was made
+	seen     policy.Candidate // as it was when the triggers were last asked
+	asked    uint32           // numbers the changes that the filter's triggers want told
+	rendered bool             // final has been rendered
+	stale    bool             // there is a newer composition
 }
 
 // tell is the way of one piece of presence, a line a stage: composition has
@@ -137,13 +138,14 @@ func (k *presencePackage) render(p *presentity, c *class, answering bool, now ti
 	if c.filter.Triggers() {
 		candidate := policy.Apply(p.raw, c.told())
 		if c.rendered && !answering {
-			if !c.filter.Triggered(c.base, candidate) {
+			if !c.filter.Triggered(c.base, candidate) && !c.filter.Stepped(c.seen, candidate) {
+				c.seen = candidate
 				return
 			}
 			k.shard.triggered++
 			c.asked = k.shard.triggered
 		}
-		c.base = candidate
+		c.base, c.seen = candidate, candidate
 	}
 	final := tell(p, c)
 	if c.counts() {

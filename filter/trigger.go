@@ -65,12 +65,20 @@ func readTrigger(doc *xmltree.Doc, n xmltree.Node, prefixes map[string]string, c
 	return t, nil
 }
 
+// basicName is the element that RFC 4661, 6.2 has with values in capitals, which
+// RFC 3863 has in small letters.
+var basicName = xmltree.Name{Space: pidf.Space, Local: "basic"}
+
 func readChange(doc *xmltree.Doc, n xmltree.Node, prefixes map[string]string) (k change, err error) {
 	if k.path, err = parsePath(doc.Text(n), prefixes); err != nil {
 		return k, err
 	}
+	ofBasic := k.path.attr == nil && k.path.steps[len(k.path.steps)-1].name == basicName
 	for name, to := range map[string]**string{"from": &k.from, "to": &k.to} {
 		if v, ok := doc.Attr(n, "", name); ok {
+			if ofBasic {
+				v = strings.ToLower(v)
+			}
 			*to = &v
 		}
 	}
@@ -100,13 +108,27 @@ func readChange(doc *xmltree.Doc, n xmltree.Node, prefixes map[string]string) (k
 // Where it cannot be found out in time the watcher is told: too much, not too
 // little.
 func (f Filter) Triggered(before, after policy.Candidate) bool {
+	return f.triggered(before, after, func(*trigger) bool { return true })
+}
+
+// Stepped is Triggered with what the watcher could see when its triggers were last
+// asked, though it was not told: what goes from open by closed to open again has
+// become open. How far something is from what it was counts from what was told
+// alone, so that triggers with by, and those of RFC 6447, are not asked.
+func (f Filter) Stepped(seen, after policy.Candidate) bool {
+	return f.triggered(seen, after, func(t *trigger) bool {
+		return len(t.where) == 0 && !slices.ContainsFunc(t.changed, func(k change) bool { return k.by != nil })
+	})
+}
+
+func (f Filter) triggered(before, after policy.Candidate, asked func(*trigger) bool) bool {
 	if !f.Triggers() || before.None() != after.None() {
 		return true
 	}
 	left := maxVisits
 	old, ok := f.tree(before, &left)
 	now, ok2 := f.tree(after, &left)
-	return !ok || !ok2 || f.fires(old, now)
+	return !ok || !ok2 || f.fires(old, now, asked)
 }
 
 // TriggeredText is Triggered for documents of another package (see Text).
@@ -120,7 +142,7 @@ func (f Filter) TriggeredText(before, after string) bool {
 		return true
 	}
 	now.left = old.left
-	return f.fires(old, now)
+	return f.fires(old, now, func(*trigger) bool { return true })
 }
 
 func (f Filter) tree(c policy.Candidate, left *int) (evaluation, bool) {
@@ -132,11 +154,11 @@ func (f Filter) tree(c policy.Candidate, left *int) (evaluation, bool) {
 	return evaluation{tree.Doc, f.entity, left}, err == nil && tree.Doc != nil
 }
 
-// fires asks the triggers: one that holds is enough (RFC 4661, 3.6).
-func (f Filter) fires(old, now evaluation) bool {
+// fires asks those of the triggers: one that holds is enough (RFC 4661, 3.6).
+func (f Filter) fires(old, now evaluation, asked func(*trigger) bool) bool {
 	m := match(old, now)
 	for i := range f.one.triggers {
-		if m.fires(&f.one.triggers[i]) || now.over() {
+		if t := &f.one.triggers[i]; asked(t) && (m.fires(t) || now.over()) {
 			return true
 		}
 	}

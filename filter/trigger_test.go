@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tacit-presence/tacit/compose"
+	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
@@ -40,8 +41,10 @@ func TestTriggered(t *testing.T) {
 		{`<changed to="open">` + basic, docOf(closed), docOf(open), true},
 		{`<changed to="closed">` + basic, docOf(closed), docOf(open), false},
 		{`<changed from="closed" to="open">` + basic, docOf(closed, other), docOf(closed, otherOpen), true},
-		{`<changed from="CLOSED" to="OPEN">` + basic, docOf(closed), docOf(open), false}, // RFC 4661, 6.2 is not PIDF's case
-		{`<changed>` + basic, docOf(closed), docOf(closed, otherOpen), false},            // it is added
+		{`<changed from="CLOSED" to="OPEN">` + basic, docOf(closed), docOf(open), true}, // RFC 4661, 6.2
+		{`<changed from="OPEN" to="CLOSED">` + basic, docOf(closed), docOf(open), false},
+		{`<changed from="A" to="B">//p:contact</changed>`, docOf(tupleOf("a", "open", "a")), docOf(tupleOf("a", "open", "b")), false},
+		{`<changed>` + basic, docOf(closed), docOf(closed, otherOpen), false}, // it is added
 		{`<changed>` + basic, docOf(closed, otherOpen), docOf(closed), false},
 		{`<changed>` + basic, docOf(closed, otherOpen), docOf(otherOpen, closed), false}, // their order does not count
 		{`<changed>` + basic, docOf(closed), docOf(tupleOf("z", "open", "sip:a")), true}, // another id, the same contact
@@ -194,6 +197,35 @@ func TestLocationTriggers(t *testing.T) {
 		f := filterOf(t, read(t, "rfc6447-figure"+c.figure+".xml"))
 		if got := f.Triggered(seen(t, located(c.before)), seen(t, located(c.after))); got != c.want {
 			t.Errorf("figure %s: %v\n%s\n%s", c.figure, got, c.before, c.after)
+		}
+	}
+}
+
+// TestStepped: what was there between what was told and what is there now counts,
+// but not for distances.
+func TestStepped(t *testing.T) {
+	t.Parallel()
+	number := func(n string) string { return `<x:n>` + n + `</x:n>` }
+	place := `<tuple id="a"><status><gp:geopriv xmlns:gp="` + location.Space + `"><gp:location-info><gml:Point xmlns:gml="` + location.GMLSpace +
+		`" srsName="urn:ogc:def:crs:EPSG::4326"><gml:pos>1 2</gml:pos></gml:Point></gp:location-info><gp:usage-rules/></gp:geopriv></status></tuple>`
+	open, closed := docOf(tupleOf("a", "open", "sip:a")), docOf(tupleOf("a", "closed", "sip:a"))
+	for _, c := range []struct {
+		triggers, seen, now string
+		want                bool
+	}{
+		{`<changed from="closed" to="open">//p:basic</changed>`, closed, open, true},
+		{`<changed from="closed" to="open">//p:basic</changed>`, open, open, false},
+		{`<added>//p:note</added>`, open, docOf(`<note>n</note>`), true},
+		{`<changed by="2">//x:n</changed>`, docOf(number("5")), docOf(number("7")), false},
+		{`<changed>//x:n</changed>`, docOf(number("5")), docOf(number("7")), true},
+		{`<lf:moved xmlns:lf="` + LocationSpace + `">1</lf:moved>`, docOf(), docOf(place), false},
+	} {
+		f := filterOf(t, filterSet(`<trigger>`+c.triggers+`</trigger>`))
+		if got := f.Stepped(seen(t, c.seen), seen(t, c.now)); got != c.want {
+			t.Errorf("%s: %v", c.triggers, got)
+		}
+		if c.want = c.want || c.seen != open; f.Triggered(seen(t, c.seen), seen(t, c.now)) != c.want {
+			t.Errorf("%s: triggered %v", c.triggers, !c.want)
 		}
 	}
 }
