@@ -58,6 +58,9 @@ type Settings struct {
 	Conceals func(presence.Presentity) bool
 	// Ceilings and Overrides are the operator's rules, as policy.Facts has them.
 	Ceilings, Overrides *policy.RuleSet
+	// HideOverrides keeps from presentities that an override has told a watcher
+	// more than their own rules and the ceilings do.
+	HideOverrides bool
 	// Band is the one in which the places of those who name none are coarsened.
 	Band location.Band
 }
@@ -106,6 +109,7 @@ type presentity struct {
 	// decisions are made watcher by watcher and stored as one record; nil: none.
 	decisions *policy.Rules
 	rules     *policy.Rules                        // in force: decisions and documents together; nil: none
+	own       *policy.Rules                        // the same, asked without overrides; nil: not yet
 	uses      policy.Uses                          // what rules and the operator's depend on
 	lists     map[string]map[presence.AOR]struct{} // whom they name, by their URIs
 	around    policy.Surroundings                  // if uses asks for them

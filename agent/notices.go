@@ -142,9 +142,16 @@ func (s *Shard) asked(p *presentity, ev *shard.Event, now time.Time, out *shard.
 // announce tells the presentity, if it wants to know, of a watcher that has never
 // been there, be it for one look: who only looks has learned as much.
 func (s *Shard) announce(p *presentity, ev *shard.Event, now time.Time, out *shard.Batch) {
-	if s.foreign(ev) && p.preferences().NewWatchers.Or(false) {
+	if s.foreign(ev) && p.preferences().NewWatchers.Or(false) && s.there(p, ev.Who, now) {
 		s.notice(p, Notice{Kind: NoticeNewWatcher, Watcher: ev.Who.Shown()}, now, out)
 	}
+}
+
+// there reports whether a subscription of who would be there without overrides that
+// p may not know of.
+func (s *Shard) there(p *presentity, who presence.Principal, now time.Time) bool {
+	d := s.decide(p, who, now)
+	return d.Raised == "" || s.conceals(p) || s.verdict(p, who, d, now).Handling != policy.Block
 }
 
 // preferences are p's; all is left to the domain in those of one who has none.

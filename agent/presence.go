@@ -84,7 +84,7 @@ func (k *presencePackage) Decide(sub *notifier.Subscription, now time.Time) noti
 		narrowed = told.Narrower(p.classes[sub.Grant.Class].told())
 	}
 	g := notifier.Grant{Class: k.class(p, c), Narrowed: narrowed}
-	g.State, g.Verdict = stateFor(told.Handling), stateFor(d.Handling)
+	g.State, g.Verdict = stateFor(told.Handling), stateFor(k.shard.verdict(p, sub.Watcher, d, now).Handling)
 	k.shard.admitted = k.shard.admitted || g.State != notifier.Refused
 	return g
 }

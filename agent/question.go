@@ -270,8 +270,13 @@ func (s *Shard) Watching(id presence.Presentity, q Question) []Watching {
 	f, owner := s.around(c, q), s.cfg.Owner(id)
 	for _, w := range s.named(p, s.watching(p)) {
 		d := policy.Decide(c.rules, w.who, q.At, owned(owner, w.who, f))
-		if q.NoOverrides && s.decide(p, w.who, q.At).Raised != "" {
-			w.Status = statusOf(d.Handling)
+		if s.decide(p, w.who, q.At).Raised != "" {
+			switch status := statusOf(d.Handling); {
+			case q.NoOverrides && status == watcherinfo.Terminated && !s.conceals(c):
+				continue // by its rules it would have been refused, and not be there
+			case w.Status != watcherinfo.Waiting || status != watcherinfo.Pending:
+				w.Status = status
+			}
 		}
 		list = append(list, Watching{Watcher: w, Decision: d, Concealed: s.conceals(c)})
 	}

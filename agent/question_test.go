@@ -10,6 +10,7 @@ import (
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/shard"
+	"github.com/tacit-presence/tacit/sip"
 	"github.com/tacit-presence/tacit/watcherinfo"
 )
 
@@ -224,6 +225,65 @@ func TestWatching(t *testing.T) {
 	}
 	if e := r.Ask(alice, identity.Supposed(bobs), Question{At: r.now, NoOverrides: true}).Explain(); e.Decision.Handling != policy.Block || len(e.Rules) != 0 {
 		t.Errorf("%+v", e.Explanation)
+	}
+}
+
+// Watcher information says what the presentity's own rules would make of a watcher,
+// where it may not know of the override that has raised it.
+func TestHiddenOverride(t *testing.T) {
+	t.Parallel()
+	set, err := policy.ReadRuleSet(rulesFor(`<one id="sip:bob@example.com"/>`), Zones())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		own          policy.Handling
+		hide, hidden bool
+		want         string // bob's status and event; empty: he is not there
+		waits        bool   // when he has gone
+	}{
+		{policy.Confirm, true, false, "pending subscribe", true},
+		{policy.Confirm, true, true, "pending subscribe", true},
+		{policy.Confirm, false, false, "active subscribe", false},
+		{policy.Block, true, false, "", false},
+		{policy.Block, true, true, "", false},
+		{policy.Block, false, false, "active subscribe", false},
+	} {
+		r := newRig(t, func(cfg *Config) {
+			cfg.Settings.Default, cfg.Settings.Overrides, cfg.Settings.HideOverrides = c.own, set, c.hide
+			cfg.Settings.Conceals = func(presence.Presentity) bool { return c.hidden }
+		})
+		ok := r.subscribe("bob", "")
+		if v, _ := r.notifies[0].Get(sip.HeaderSubscriptionState); !strings.HasPrefix(v, "active;") {
+			t.Errorf("%+v: the override does not hold: %s", c, v)
+		}
+		shown := func() (list []string) {
+			r.request("SUBSCRIBE", "alice", "Event: presence.winfo\nContact: <sip:alice@198.51.100.1>\nExpires: 0\n", "")
+			d, _ := r.last()
+			for _, w := range d.Lists[0].Watchers {
+				list = append(list, w.Status.String()+" "+w.Event.String())
+			}
+			return list
+		}
+		if got := strings.Join(shown(), ", "); got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
+		list := r.Watching(alice, Question{At: r.now, NoOverrides: c.hide})
+		switch {
+		case c.hide && c.own == policy.Block && !c.hidden:
+			if len(list) != 0 {
+				t.Errorf("%+v: %+v", c, list)
+			}
+		case len(list) != 1 || c.want != "" && list[0].Status.String() != strings.Fields(c.want)[0]:
+			t.Errorf("%+v: %+v", c, list)
+		}
+		if list := r.Watching(alice, Question{At: r.now}); len(list) != 1 || list[0].Status != watcherinfo.Active {
+			t.Errorf("%+v: the operator sees %+v", c, list)
+		}
+		r.leave("bob", ok, "presence")
+		if got := strings.Join(shown(), ", "); got != map[bool]string{true: "waiting timeout"}[c.waits] {
+			t.Errorf("%+v: when he has gone %s", c, got)
+		}
 	}
 }
 

@@ -45,7 +45,7 @@ func (s *Shard) force(p *presentity) {
 			rules.Preferences = d.meaning.Preferences
 		}
 	}
-	p.rules, p.lists = rules, nil
+	p.rules, p.own, p.lists = rules, nil, nil
 	p.uses = s.uses(rules)
 	if s.cfg.ListMembers == nil {
 		return
@@ -103,6 +103,22 @@ func (s *Shard) band(p *presentity) location.Band {
 		}
 	}
 	return s.cfg.Settings.Band
+}
+
+// verdict is a decision as the presentity may know it.
+func (s *Shard) verdict(p *presentity, who presence.Principal, d policy.Decision, now time.Time) policy.Decision {
+	if d.Raised == "" || !s.cfg.Settings.HideOverrides {
+		return d
+	}
+	if p.own == nil && p.rules != nil {
+		// Rules remember what comes of them with one set of overrides.
+		p.own = &policy.Rules{Decisions: p.rules.Decisions, Sets: p.rules.Sets, Preferences: p.rules.Preferences}
+	}
+	f := s.facts(p, who)
+	f.Overrides = nil
+	d = policy.Decide(p.own, who, now, f)
+	s.due(p, d.Until)
+	return d
 }
 
 // facts are what a decision depends on beside the presentity's rules.

@@ -172,7 +172,7 @@ func (s *Shard) rewait(p *presentity, now time.Time, out *shard.Batch) {
 	s.endWaiting(p, out, func(w *waiting) watcherinfo.Event {
 		d := s.decide(p, w.who, now)
 		s.due(p, d.Until)
-		switch d.Handling {
+		switch s.verdict(p, w.who, d, now).Handling {
 		case policy.Confirm:
 			return watcherinfo.NoEvent
 		case policy.Block:

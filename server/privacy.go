@@ -48,7 +48,7 @@ func (c *Core) settings(cfg Config) agent.Settings {
 	return agent.Settings{
 		Default: cfg.DefaultDecision, MinInterval: cfg.MinInterval, GiveUp: cfg.GiveUp,
 		Conceals: func(p presence.Presentity) bool { return privacy.conceals(presence.AOR(p).Domain()) },
-		Ceilings: privacy.Ceilings, Overrides: privacy.Overrides, Band: privacy.Band,
+		Ceilings: privacy.Ceilings, Overrides: privacy.Overrides, HideOverrides: !privacy.ShowOverrides, Band: privacy.Band,
 	}
 }
 
