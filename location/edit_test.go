@@ -34,7 +34,7 @@ func checkEdits(t testing.TB, doc *xmltree.Doc, n xmltree.Node) {
 	private := Whole()
 	private.retransmission, private.reference, private.expiry, private.notes = no, no, 60, joinNotes([]note{{"en", "<&"}})
 	for _, p := range []Permission{Nothing(), Whole(), private, Limited(Country, 0), Limited(Full, 1), Limited(City, 500), Limited(None, 100_000), Min(private, Limited(Building, MaxRadius))} {
-		for _, band := range []Band{Tropics, 25, -25, 60} {
+		for _, band := range []Band{Tropics, 25, 45, 60} {
 			o := Options{Band: band, Now: noon}
 			text, removed := edited(t, doc, n, p, o)
 			if removed {
@@ -122,6 +122,57 @@ func TestChooseFollowsTheRFC(t *testing.T) {
 	}
 }
 
+// TestGridFollowsTheRFC compares with a literal writing of RFC 6772, appendix B
+// (but for its brackets around n-o), for places in all bands, north and south, away
+// from the date line.
+func TestGridFollowsTheRFC(t *testing.T) {
+	t.Parallel()
+	const p, q = 0.2887, 0.7113
+	rfc := func(o, n, m, radius float64) (landmarks []Position) {
+		d := radius / 1000
+		d1, d2 := d*180/(math.Pi*6367.5*math.Cos(o*math.Pi/180)), d/110.6
+		l, b := d1*math.Floor(m/d1), o+d2*math.Floor((n-o)/d2)
+		right, top := l+d1, b+d2
+		x, y := (m-l)/(right-l), (n-b)/(top-b)
+		sw, se, nw, ne := Position{Lat: b, Lon: l}, Position{Lat: b, Lon: right}, Position{Lat: top, Lon: l}, Position{Lat: top, Lon: right}
+		switch {
+		case x < p && y < p:
+			return []Position{sw}
+		case x < p && q <= y:
+			return []Position{nw}
+		case q <= x && y < p:
+			return []Position{se}
+		case q <= x && q <= y:
+			return []Position{ne}
+		case p <= x && x < q && y < x && y < 1-x:
+			return []Position{sw, se}
+		case p <= y && y < q && x <= y && y < 1-x:
+			return []Position{sw, nw}
+		case p <= y && y < q && y < x && 1-x <= y:
+			return []Position{se, ne}
+		}
+		return []Position{nw, ne}
+	}
+	rnd := random(t)
+	for range 10_000 {
+		limits := bands[rnd.IntN(len(bands))]
+		lat, lon := limits.from+rnd.Float64()*(limits.to-limits.from), 300*rnd.Float64()-150
+		origin := float64(limits.origin)
+		if rnd.IntN(2) == 0 { // 7.5: o=-25, ... on the southern half
+			lat, origin = -lat, -origin
+		}
+		radius := math.Floor(math.Exp(rnd.Float64() * math.Log(300_000)))
+		got, ok := limits.origin.landmark(Position{Lat: lat, Lon: lon}, radius)
+		found := false
+		for _, want := range rfc(origin, lat, lon, radius) {
+			found = found || math.Abs(got.Lat-want.Lat) < 1e-9 && math.Abs(got.Lon-want.Lon) < 1e-9
+		}
+		if !ok || !found {
+			t.Fatalf("band %d, %f %f at %f: %f %f (%v)", limits.origin, lat, lon, radius, got.Lat, got.Lon, ok)
+		}
+	}
+}
+
 var radii = []float64{1, 37, 500, 1000, 12_345, 100_000, 777_777, MaxRadius}
 
 // TestLandmarks holds of random places, those by the date line and by the bands'
@@ -140,6 +191,9 @@ func TestLandmarks(t *testing.T) {
 			m.Lat = limits.to
 		case 2:
 			m.Lon = [...]float64{-180, 180, 0, math.Copysign(0, -1)}[rnd.IntN(4)]
+		}
+		if rnd.IntN(2) == 0 {
+			m.Lat = -m.Lat
 		}
 		r := radii[rnd.IntN(len(radii))]
 		at, ok := limits.origin.landmark(m, r)
@@ -208,7 +262,7 @@ func TestNoLandmark(t *testing.T) {
 		m      Position
 		radius float64
 	}{
-		{25, Position{Lat: 24.9}, 1000}, {25, Position{Lat: 50.1}, 1000}, {-25, Position{Lat: 40}, 1000}, {Tropics, Position{Lat: 90}, 1000},
+		{25, Position{Lat: 24.9}, 1000}, {25, Position{Lat: 50.1}, 1000}, {25, Position{Lat: -24.9}, 1000}, {NoBand, Position{Lat: 40}, 1000}, {Tropics, Position{Lat: 90}, 1000},
 		{60, Position{Lat: 89.9}, 1000}, {1, Position{}, 1000}, {Tropics, Position{}, 0}, {Tropics, Position{}, MaxRadius + 1}, {Tropics, Position{}, math.Inf(1)},
 	} {
 		if at, ok := c.band.landmark(c.m, c.radius); ok {

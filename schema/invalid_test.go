@@ -166,6 +166,7 @@ func TestInvalid(t *testing.T) {
 		{"pres-rules", transform(`<t:coarse-timestamps seconds="0086400"/>`), nil, ""},
 		{"preferences", prefs(`<t:conceal>on</t:conceal><t:conceal>on</t:conceal>`), ErrSchema, "<t:conceal> stands twice in <t:preferences>"},
 		{"preferences", prefs(`<t:conceal>maybe</t:conceal>`), ErrSchema, "is not on, off or domain"},
+		{"preferences", prefs(`<t:location-band>30</t:location-band>`), ErrSchema, "is not 0, 25"},
 		{"preferences", prefs(`<x:y/>`), ErrSchema, "expected is <watchers>, <unknown-watchers>, <announce>, <conceal>, <location-band>, <levels> or the end"},
 		{"preferences", prefs(`<t:watchers/>`), ErrSchema, "lacks the attribute authentication"},
 		{"preferences", prefs(`<t:announce polling="on"/>`), ErrSchema, "is not true or false"},

@@ -157,6 +157,7 @@ func TestConfigFaultsSayWhereAndWhat(t *testing.T) {
 		"expires order":      {least + "[presence]\nmax_expires = \"30s\"", "f.toml:9: presence.max_expires: 30s is less than min_expires, 1m"},
 		"limit":              {least + "[limits]\nmax_connections = 0", "f.toml:9: limits.max_connections: must be more than 0"},
 		"small messages":     {least + "[limits]\nmax_message = 1000", "is less than the 65535 bytes"},
+		"no such band":       {least + "[privacy]\nlocation_band = 30", "f.toml:9: privacy.location_band: 30 is"},
 		"cert alone":         {least + "[tls]\ncert = \"a.pem\"", "f.toml:8: tls: cert and key go together"},
 		"no such cert":       {least + "[tls]\ncert = \"a.pem\"\nkey = \"a.key\"", "f.toml:9: tls.cert: open a.pem"},
 		"advertise bracket":  {"advertise = \"[::1\"\n" + least, "f.toml:1: advertise: \"[::1\" is no HOST or HOST:PORT"},
