@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/tacit-presence/tacit/policy"
@@ -27,7 +26,7 @@ const (
 	// apiAtOnce is how many requests are worked on at once, and only one of each
 	// presentity: to explain or to compare a thousand rules takes a second.
 	apiAtOnce = 4
-	// apiQueued is how many of one presentity may wait, as many as a page asks.
+	// apiQueued is how many of one presentity may be there, as many as a page asks.
 	apiQueued = 8
 	// maxAddress bounds an address in a request, in bytes.
 	maxAddress = 512
@@ -52,19 +51,11 @@ type apiV1 struct {
 	origins *http.CrossOriginProtection
 	slots   chan struct{}
 	counts  xcap.Counts
-
-	mu     sync.Mutex
-	queues map[presence.Presentity]*apiQueue
-}
-
-// apiQueue are the requests of one presentity.
-type apiQueue struct {
-	turn   chan struct{}
-	length int // of those that wait or are worked on
+	turns   xcap.Turns[presence.Presentity]
 }
 
 func (c *Core) newAPI() *apiV1 {
-	return &apiV1{c: c, origins: http.NewCrossOriginProtection(), slots: make(chan struct{}, apiAtOnce), queues: map[presence.Presentity]*apiQueue{}}
+	return &apiV1{c: c, origins: http.NewCrossOriginProtection(), slots: make(chan struct{}, apiAtOnce), turns: xcap.Turns[presence.Presentity]{Most: apiQueued}}
 }
 
 // apiCall is one request that has been let in.
@@ -238,38 +229,14 @@ func (a *apiV1) answer(r *http.Request, head http.Header) (result any, status in
 // enter waits for the presentity's turn and for a slot; false: for too long, or
 // there are too many before it.
 func (a *apiV1) enter(ctx context.Context, p presence.Presentity) (release func(), ok bool) {
-	a.mu.Lock()
-	q := a.queues[p]
-	if q == nil {
-		q = &apiQueue{turn: make(chan struct{}, 1)}
-		a.queues[p] = q
-	}
-	full := q.length >= apiQueued
-	if !full {
-		q.length++
-	}
-	a.mu.Unlock()
-	if full {
-		return nil, false
-	}
-	leave := func() {
-		a.mu.Lock()
-		if q.length--; q.length == 0 {
-			delete(a.queues, p)
-		}
-		a.mu.Unlock()
-	}
-	select {
-	case q.turn <- struct{}{}:
-	case <-ctx.Done():
-		leave()
+	leave, ok := a.turns.Take(ctx, p)
+	if !ok {
 		return nil, false
 	}
 	select {
 	case a.slots <- struct{}{}:
-		return func() { <-a.slots; <-q.turn; leave() }, true
+		return func() { <-a.slots; leave() }, true
 	case <-ctx.Done():
-		<-q.turn
 		leave()
 		return nil, false
 	}

@@ -342,12 +342,7 @@ func TestAPISlots(t *testing.T) {
 			waited <- ok
 		}()
 	}
-	full := func() bool {
-		api.mu.Lock()
-		defer api.mu.Unlock()
-		return api.queues["sip:0@example.com"].length == apiQueued
-	}
-	for !full() {
+	for api.turns.Length("sip:0@example.com") < apiQueued {
 		time.Sleep(time.Millisecond)
 	}
 	if _, ok := api.enter(t.Context(), "sip:0@example.com"); ok {
@@ -361,7 +356,7 @@ func TestAPISlots(t *testing.T) {
 			t.Error("one waited in vain")
 		}
 	}
-	if len(api.queues) != 0 || len(api.slots) != 0 {
+	if api.turns.Length("sip:0@example.com") != 0 || len(api.slots) != 0 {
 		t.Error("something is left")
 	}
 	for _, u := range []apiUser{alice, bob, alice} {

@@ -19,9 +19,12 @@ import (
 const (
 	// DefaultMaxDocument is the rule document of a big address book, twice.
 	DefaultMaxDocument = 256 << 10
-	// maxRaces is how often a change is made anew because another came before
-	// it. A client has one or two requests under way.
+	// maxRaces is how often a change is made anew, once it is its turn, because
+	// another came before it: one that did not wait, or one of another server's.
 	maxRaces = 8
+	// maxWriters is how many changes of one document may wait for their turn; each
+	// holds its content.
+	maxWriters = 128
 	// retryAfter, in seconds, is what a client is asked to wait where we cannot
 	// answer now.
 	retryAfter = "1"
@@ -67,6 +70,7 @@ type Handler struct {
 	origins  *http.CrossOriginProtection
 	reserved reservations
 	counts   Counts
+	writers  Turns[Key] // of documents that several change at once
 }
 
 // New makes a Handler.
@@ -76,7 +80,7 @@ func New(cfg Config) (*Handler, error) {
 	}
 	cfg.MaxDocument = cmp.Or(cfg.MaxDocument, DefaultMaxDocument)
 	cfg.Root = strings.TrimSuffix(cfg.Root, "/")
-	h := &Handler{cfg: cfg, base: pathOf(cfg.Root), limits: filled(xmltree.Limits{MaxBytes: cfg.MaxDocument}), origins: http.NewCrossOriginProtection()}
+	h := &Handler{writers: Turns[Key]{Most: maxWriters}, cfg: cfg, base: pathOf(cfg.Root), limits: filled(xmltree.Limits{MaxBytes: cfg.MaxDocument}), origins: http.NewCrossOriginProtection()}
 	h.usages = append(slices.Clone(cfg.Usages), directory())
 	h.usages = append(h.usages, capabilities(h.usages))
 	slices.SortFunc(h.usages, func(a, b Usage) int { return cmp.Compare(a.AUID, b.AUID) })

@@ -76,7 +76,7 @@ func (h *Handler) get(req *request) response {
 }
 
 // change answers PUT and DELETE: reads the document, makes the change, and puts
-// it if the document is the same still; else begins anew.
+// it if the document is the same still; else begins anew, in its turn.
 func (h *Handler) change(req *request) response {
 	attempt := h.put
 	if req.Method == http.MethodDelete {
@@ -85,17 +85,39 @@ func (h *Handler) change(req *request) response {
 		return h.refuse(req, err)
 	}
 	content := &content{req: req}
-	var err error
-	for range maxRaces {
-		var resp response
-		if resp, err = attempt(req, content); err == nil {
-			return resp
+	var resp response
+	err := ErrChanged
+	if h.writers.Length(req.key) == 0 {
+		resp, err = attempt(req, content)
+	}
+	if errors.Is(err, ErrChanged) {
+		resp, err = h.inTurn(req, content, attempt)
+	}
+	if err != nil {
+		return h.refuse(req, err)
+	}
+	return resp
+}
+
+// inTurn makes a change that others are in the way of, when it is its turn.
+func (h *Handler) inTurn(req *request, c *content, attempt func(*request, *content) (response, error)) (resp response, err error) {
+	if req.Method == http.MethodPut {
+		// Nobody waits for a client that sends slowly.
+		if _, err := c.body(); err != nil {
+			return response{}, err
 		}
-		if !errors.Is(err, ErrChanged) {
+	}
+	release, ok := h.writers.Take(req.Context(), req.key)
+	if !ok {
+		return response{}, ErrUnavailable
+	}
+	defer release()
+	for range maxRaces {
+		if resp, err = attempt(req, c); !errors.Is(err, ErrChanged) {
 			break
 		}
 	}
-	return h.refuse(req, err)
+	return resp, err
 }
 
 // acceptable says, before its content is read, why a PUT cannot be.
