@@ -11,6 +11,27 @@ import (
 	"github.com/tacit-presence/tacit/policy"
 )
 
+// seen is what a watcher who may see all of a document may see.
+func seen(t testing.TB, text string) policy.Candidate {
+	t.Helper()
+	doc, err := pidf.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return policy.Apply(compose.Union().Compose("", []compose.Publication{{Doc: doc}}), policy.Decision{Handling: policy.Allow, Permissions: policy.Everything()})
+}
+
+const presentity = "sip:presentity@example.com"
+
+func filterOf(t testing.TB, body string) Filter {
+	t.Helper()
+	set, err := Read(body, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set.For(presentity)
+}
+
 func candidate(t *testing.T, d policy.Decision) policy.Candidate {
 	t.Helper()
 	doc, err := pidf.Parse(`<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="e"><note>secret</note></presence>`)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/tacit-presence/tacit/rfc/vectors"
 )
 
 // TestRefused: what is not understood is an error for which a SUBSCRIBE gets 488.
@@ -192,7 +194,7 @@ func TestKey(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	f.Add(filterSet(`<what><include>//p:tuple[p:status/p:basic="open" and @id!='x']/p:note</include><exclude type="namespace">urn:x</exclude></what>`), person)
 	f.Add(filterSet(`<trigger><changed from="1" to="2" by="1">//p:basic</changed><added>//@id</added><lf:moved>3</lf:moved></trigger>`), winfo)
-	f.Add(read(f, "rfc6447-figure7.xml"), located(circle))
+	f.Add(vectors.Text(f, "rfc6447/3.4-figure-7", "filter"), located(circle))
 	f.Fuzz(func(t *testing.T, body, document string) {
 		set, err := Read(body, nil)
 		if err != nil {

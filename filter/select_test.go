@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/tacit-presence/tacit/policy"
-	"github.com/tacit-presence/tacit/schema"
+	"github.com/tacit-presence/tacit/rfc/vectors"
 )
 
 const person = root + `<tuple id="t1" x:a="1" xml:lang="en"><status><basic>open</basic><x:label>g</x:label></status><r:class>IM</r:class><contact priority="0.8">im:a</contact><note>one</note></tuple>` +
@@ -102,37 +102,9 @@ func TestLocationType(t *testing.T) {
 			t.Errorf("%+v: %s", c, got)
 		}
 	}
-	left := Apply(seen(t, located(circle+civic)), filterOf(t, read(t, "rfc6447-figure8.xml")))
+	left := Apply(seen(t, located(circle+civic)), filterOf(t, vectors.Text(t, "rfc6447/3.5-figure-8", "filter")))
 	if text := left.Document().Render(presentity); strings.Contains(text, "civic>") || !strings.Contains(text, "850") {
 		t.Error(text)
-	}
-}
-
-// TestWinfoVectors runs RFC 4660, 7.2.1 to 7.2.3. The last filter is for a
-// namespace that nobody defined; it is put right here.
-func TestWinfoVectors(t *testing.T) {
-	t.Parallel()
-	fix := func(s string) string { return strings.ReplaceAll(s, "simple-winfo-filter", "simple-filter") }
-	valid := schema.WatcherInfo()
-	for name, in := range map[string]string{"7.2.1": "7.2-0", "7.2.2": "7.2-0", "7.2.3": "7.2.3-1"} {
-		set, err := ReadFor("presence.winfo", fix(read(t, "rfc4660-"+name+"-0-filter-set.xml")), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f := set.For(presentity)
-		out := "rfc4660-" + name + "-1-watcherinfo.xml"
-		if name == "7.2.3" {
-			out = "rfc4660-7.2.3-2-watcherinfo.xml"
-		}
-		// One id for all watchers, as the RFC has it, is no identity.
-		before := read(t, "rfc4660-"+in+"-watcherinfo.xml")
-		left, ok := f.Text(before)
-		if !ok || flat(left) != flat(read(t, out)) {
-			t.Errorf("%s: %v\n%s", name, ok, left)
-		}
-		if err := valid(tree(t, left)); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 }
 
@@ -177,7 +149,7 @@ func TestText(t *testing.T) {
 // TestTextTriggers is RFC 4661, 6.3.
 func TestTextTriggers(t *testing.T) {
 	t.Parallel()
-	set, err := ReadFor("presence.winfo", read(t, "rfc4661-6.3.xml"), nil)
+	set, err := ReadFor("presence.winfo", vectors.Text(t, "rfc4661/6.3", "filter"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/rfc/vectors"
 )
 
 // docOf is a document of parts.
@@ -143,7 +144,7 @@ func heightAt(alt string) string {
 	return `<gml:Point srsName="urn:ogc:def:crs:EPSG::4979"><gml:pos>42.5 -73.2 ` + alt + `</gml:pos></gml:Point>`
 }
 
-// TestLocationTriggers runs figures 1 to 7 of RFC 6447.
+// TestLocationTriggers asks the triggers of RFC 6447.
 func TestLocationTriggers(t *testing.T) {
 	t.Parallel()
 	home := pointAt("42.5463", "-73.2512")
@@ -159,44 +160,53 @@ func TestLocationTriggers(t *testing.T) {
 	speed := func(v string) string {
 		return `<dyn:Dynamic xmlns:dyn="urn:ietf:params:xml:ns:pidf:geopriv10:dynamic"><dyn:speed>` + v + `</dyn:speed></dyn:Dynamic>`
 	}
+	const (
+		figure1 = "rfc6447/3.1-figure-1"
+		figure2 = "rfc6447/3.2-figure-2"
+		figure3 = "rfc6447/3.3-figure-3"
+		figure4 = "rfc6447/3.3-figure-4"
+		figure5 = "rfc6447/3.3-figure-5"
+		figure6 = "rfc6447/3.4-figure-6"
+		figure7 = "rfc6447/3.4-figure-7"
+	)
 	for _, c := range []struct {
 		figure, before, after string
 		want                  bool
 	}{
-		{"1", home, home, false},
-		{"1", home, pointAt("42.5480", "-73.2512"), false}, // 189 m
-		{"1", home, pointAt("42.5491", "-73.2512"), true},  // 311 m
-		{"1", heightAt("0"), heightAt("301"), true},
-		{"1", heightAt("0"), heightAt("299"), false},
-		{"1", civic, home, true}, // a place becomes known
-		{"1", home, civic, false},
-		{"2", speed("10"), speed("13"), true},
-		{"2", speed("10"), speed("12.5"), false},
-		{"3", address("FR", "a", "1"), address("DE", "a", "1"), true},
-		{"3", address("DE", "a", "1"), address("FR", "a", "1"), false},
-		{"4", address("FR", "a", "1"), address("FR", "a", "2"), true},
-		{"4", address("FR", "a", "1"), address("FR", "a", "1"), false},
-		{"5", address("FR", "a", "1"), address("FR", "a", "2"), false},
-		{"5", address("FR", "a", "1"), address("FR", "b", "2"), true},
-		{"6", pointAt("42.6", "-73.2512"), home, true},
-		{"6", home, pointAt("42.6", "-73.2512"), true},
-		{"6", home, pointAt("42.5470", "-73.2512"), false},
-		{"6", pointAt("42.6", "-73.2"), pointAt("42.7", "-73.2"), false},
-		{"6", exact("42.5463", "-73.2512"), wide("-73.2512"), true},               // most of it lies outside
-		{"6", exact("42.6", "-73.2512"), wide("-73.2512"), false},                 // not surely inside
-		{"6", exact("42.5463", "-73.2512"), exact("42.55395", "-73.2512"), false}, // on the border
-		{"6", exact("42.6", "-73.2512"), exact("42.55395", "-73.2512"), false},
-		{"6", exact("42.55395", "-73.2512"), home, true}, // which was not sure
-		{"6", civic, home, true},
-		{"6", civic, pointAt("42.6", "-73.2512"), false},
-		{"6", home, civic, false},
-		{"7", pointAt("43.0", "-73.2"), pointAt("43.2", "-73.25"), true},
-		{"7", pointAt("43.2", "-73.25"), pointAt("43.4", "-73.42"), true},
-		{"7", pointAt("43.2", "-73.25"), pointAt("43.3", "-73.3"), false},
+		{figure1, home, home, false},
+		{figure1, home, pointAt("42.5480", "-73.2512"), false}, // 189 m
+		{figure1, home, pointAt("42.5491", "-73.2512"), true},  // 311 m
+		{figure1, heightAt("0"), heightAt("301"), true},
+		{figure1, heightAt("0"), heightAt("299"), false},
+		{figure1, civic, home, true}, // a place becomes known
+		{figure1, home, civic, false},
+		{figure2, speed("10"), speed("13"), true},
+		{figure2, speed("10"), speed("12.5"), false},
+		{figure3, address("FR", "a", "1"), address("DE", "a", "1"), true},
+		{figure3, address("DE", "a", "1"), address("FR", "a", "1"), false},
+		{figure4, address("FR", "a", "1"), address("FR", "a", "2"), true},
+		{figure4, address("FR", "a", "1"), address("FR", "a", "1"), false},
+		{figure5, address("FR", "a", "1"), address("FR", "a", "2"), false},
+		{figure5, address("FR", "a", "1"), address("FR", "b", "2"), true},
+		{figure6, pointAt("42.6", "-73.2512"), home, true},
+		{figure6, home, pointAt("42.6", "-73.2512"), true},
+		{figure6, home, pointAt("42.5470", "-73.2512"), false},
+		{figure6, pointAt("42.6", "-73.2"), pointAt("42.7", "-73.2"), false},
+		{figure6, exact("42.5463", "-73.2512"), wide("-73.2512"), true},               // most of it lies outside
+		{figure6, exact("42.6", "-73.2512"), wide("-73.2512"), false},                 // not surely inside
+		{figure6, exact("42.5463", "-73.2512"), exact("42.55395", "-73.2512"), false}, // on the border
+		{figure6, exact("42.6", "-73.2512"), exact("42.55395", "-73.2512"), false},
+		{figure6, exact("42.55395", "-73.2512"), home, true}, // which was not sure
+		{figure6, civic, home, true},
+		{figure6, civic, pointAt("42.6", "-73.2512"), false},
+		{figure6, home, civic, false},
+		{figure7, pointAt("43.0", "-73.2"), pointAt("43.2", "-73.25"), true},
+		{figure7, pointAt("43.2", "-73.25"), pointAt("43.4", "-73.42"), true},
+		{figure7, pointAt("43.2", "-73.25"), pointAt("43.3", "-73.3"), false},
 	} {
-		f := filterOf(t, read(t, "rfc6447-figure"+c.figure+".xml"))
+		f := filterOf(t, vectors.Text(t, c.figure, "filter"))
 		if got := f.Triggered(seen(t, located(c.before)), seen(t, located(c.after))); got != c.want {
-			t.Errorf("figure %s: %v\n%s\n%s", c.figure, got, c.before, c.after)
+			t.Errorf("%s: %v\n%s\n%s", c.figure, got, c.before, c.after)
 		}
 	}
 }

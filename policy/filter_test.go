@@ -184,31 +184,6 @@ func repeated(n int, f func(string) string) string {
 	return b.String()
 }
 
-// TestVectors: RFC 5025, 6's rule, applied to RFC 4480's example and to one with
-// what the rule's text says of it.
-func TestVectors(t *testing.T) {
-	t.Parallel()
-	g := &grant{
-		services: selection{schemes: []string{"mailto", "sip"}}, persons: everybody, attributes: provideActivities,
-		userInput: userInputBare, unknown: []xmltree.Name{{Space: "urn:vendor-specific:foo-namespace", Local: "foo"}},
-	}
-	vendor, err := os.ReadFile(filepath.Join("testdata", "rfc5025-6.xml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, raw := range map[string]pidf.Assembly{
-		"rfc5025-6-rfc4480": publications(t, "rfc4480").Document(), "rfc5025-6": rawOf(t, string(vendor)).Document(),
-	} {
-		want, err := os.ReadFile(filepath.Join("testdata", name+".told.xml"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := filtered(raw, g, location.Options{}).Render("pres:someone@example.com"); got != string(want) {
-			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
-		}
-	}
-}
-
 func TestAppendTime(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
