@@ -92,6 +92,23 @@ func tacitConditions(d *xmltree.Doc) error {
 	})
 }
 
+// Zones holds that the time zones that recurring conditions name are known: which
+// there are is not for a schema to say. One that is misspelt would never hold.
+func Zones(known func(name string) bool) Validator {
+	return func(d *xmltree.Doc) error {
+		return each(d, func(n xmltree.Node) *Error {
+			if d.Space(n) != TacitSpace || d.Local(n) != "recurring" {
+				return nil
+			}
+			zone, _ := d.Attr(n, "", "zone")
+			if zone = collapse(zone); !known(zone) {
+				return fault(Constraint, d, n, "zone", "there is no time zone "+strconv.Quote(zone))
+			}
+			return nil
+		})
+	}
+}
+
 // within holds that an element is a child of one of a rule's parts.
 func within(d *xmltree.Doc, n xmltree.Node, part string) *Error {
 	if d.Is(d.Parent(n), CommonPolicySpace, part) {

@@ -100,3 +100,37 @@ func TestListMembers(t *testing.T) {
 		t.Errorf("another's list: %v", members)
 	}
 }
+
+// The examples of docs/rules.md are taken as they stand, and understood.
+func TestRulesAsDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, alice, _, _ := apiServer(t, nil)
+	parts := strings.Split(string(text), "```xml\n")
+	if len(parts) != 3 {
+		t.Fatalf("%d examples", len(parts)-1)
+	}
+	for i, auid := range []string{"pres-rules", "tacit-preferences"} {
+		body, _, _ := strings.Cut(parts[i+1], "```")
+		in := DocumentInput{DocumentName: DocumentName{AUID: auid}, Body: []byte(body)}
+		if err := s.Admin().PutDocument("sip:alice@example.com", in); err != nil {
+			t.Errorf("%s: %v", auid, err)
+		}
+		if auid == "pres-rules" {
+			if _, err := ReadOperatorRules(writeFile(t, t.TempDir(), "rules.xml", body)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for watcher, want := range map[string]string{
+		"sip:bob@example.com": "level/full", "sip:dave@example.com": "level/team", "sip:eve@example.com": "level/none", "anonymous": "authentication",
+	} {
+		var x Explanation
+		if alice.want(200, "GET", apiRoot+"/explain?watcher="+watcher, "", &x); !strings.Contains(x.Reason, want) {
+			t.Errorf("%s: %s", watcher, x.Reason)
+		}
+	}
+}

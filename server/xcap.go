@@ -26,9 +26,25 @@ const xcapRoot = "/xcap-root"
 // those of 8.2.3 have none, and both select by names without prefix.
 const auidTestApp xcap.AUID = "test-app"
 
+// zonesKnown checks the time zones that a document of rules names.
+func zonesKnown(d *xmltree.Doc) error {
+	return schema.Zones(func(name string) bool { return agent.Zones()(name) != nil })(d)
+}
+
 // newXCAP makes the XCAP server over documents.
 func (c *Core) newXCAP(docs xcap.Documents) (*xcap.Handler, error) {
 	usages := append(xcap.Standard(), xcap.Preferences(xcap.Validator(schema.Preferences())))
+	for i := range usages {
+		if u := &usages[i]; u.AUID == xcap.AUIDPresRules || u.AUID == xcap.AUIDOMAPresRules {
+			valid := u.Validate
+			u.Validate = func(d *xmltree.Doc) error {
+				if err := valid(d); err != nil {
+					return err
+				}
+				return zonesKnown(d)
+			}
+		}
+	}
 	if c.cfg.TestUsage {
 		free := xcap.Test()
 		free.AUID, free.Space, free.Validate = auidTestApp, xcap.RootSpace, func(*xmltree.Doc) error { return nil }
