@@ -37,6 +37,7 @@ type Config struct {
 	Composition     compose.Policy
 	Settings        Settings
 	Owner           func(presence.Presentity) []presence.AOR // none: nobody's
+	Serves          func(domain string) bool                 // nil: every one is ours
 	ListMembers     ListMembers                              // nil: rules' external lists name nobody
 	Trees           XCAPTrees                                // nil: there are no XCAP documents to subscribe to
 	Undecided       *Undecided                               // nil: each shard counts for itself

@@ -62,7 +62,7 @@ func TestBand(t *testing.T) {
 		if got := strings.Join(circlesIn(body), ","); got != pos {
 			t.Errorf("%s: %q, want %q\n%s", when, got, pos, body)
 		}
-		e := r.Ask(alice, identity.Supposed(bobs), Question{At: r.now}).Explain()
+		e := r.Ask(alice, identity.Supposed(bobs, everyDomain), Question{At: r.now}).Explain()
 		if got := strings.Join(circlesIn(e.Document), ","); got != pos {
 			t.Errorf("%s: explained as %q, want %q", when, got, pos)
 		}

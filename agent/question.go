@@ -95,6 +95,22 @@ type Answer struct {
 	outOfBand bool
 }
 
+// Supposed is who would ask with an address: who watches with it, if somebody does,
+// for the way it was proven matters to rules; else somebody as identity.Supposed has
+// it. Watchers who want to be nameless are found only with private, as in Comparer.
+func (s *Shard) Supposed(id presence.Presentity, aor presence.AOR, private bool) presence.Principal {
+	if p := s.people[id]; p != nil {
+		for _, w := range s.watching(p) {
+			if w.who.AOR() == aor && w.who.Known() && (private || !w.who.Private()) {
+				return w.who
+			}
+		}
+	}
+	return identity.Supposed(aor, s.serves)
+}
+
+func (s *Shard) serves(domain string) bool { return s.cfg.Serves == nil || s.cfg.Serves(domain) }
+
 // Ask decides about a watcher, and renders what it gets.
 func (s *Shard) Ask(id presence.Presentity, who presence.Principal, q Question) *Answer {
 	p := s.supposed(id, q)
@@ -151,6 +167,7 @@ type Comparer struct {
 	moments       int         // at which Later has compared
 	owner         []presence.AOR
 	live          []presence.Principal
+	serves        func(domain string) bool
 }
 
 // Comparer makes one. Watchers who want to be nameless are among those who watch
@@ -159,7 +176,7 @@ type Comparer struct {
 func (s *Shard) Comparer(id presence.Presentity, q Question, private bool) *Comparer {
 	is := q
 	is.Suppose = nil
-	c := &Comparer{before: s.supposed(id, is), after: s.supposed(id, q), at: q.At, owner: s.cfg.Owner(id)}
+	c := &Comparer{before: s.supposed(id, is), after: s.supposed(id, q), at: q.At, owner: s.cfg.Owner(id), serves: s.serves}
 	c.old, c.changed = s.around(c.before, is), s.around(c.after, q)
 	c.edges = edges(c.at, &c.changed, c.before.rules, c.after.rules)
 	if p := s.people[id]; p != nil {
@@ -180,7 +197,7 @@ func (c *Comparer) Subjects() []Subject {
 	people := map[presence.AOR]Subject{}
 	name := func(list []presence.AOR, more []string) {
 		for _, a := range list {
-			people[a] = Subject{Kind: SubjectAddress, Who: identity.Supposed(a)}
+			people[a] = Subject{Kind: SubjectAddress, Who: identity.Supposed(a, c.serves)}
 		}
 		for _, d := range more {
 			domains[d] = true
@@ -209,12 +226,12 @@ func (c *Comparer) Subjects() []Subject {
 		for n := 0; ; n++ {
 			a := presence.AOR("sip:" + unnamed + strconv.Itoa(n) + "@" + domain)
 			if _, taken := people[a]; !taken {
-				return identity.Supposed(a)
+				return identity.Supposed(a, c.serves)
 			}
 		}
 	}
 	list := []Subject{
-		{Kind: SubjectUnauthenticated, Who: identity.Supposed(presence.Anonymous)},
+		{Kind: SubjectUnauthenticated, Who: identity.Supposed(presence.Anonymous, c.serves)},
 		{Kind: SubjectOthers, Who: somebody(elsewhere)},
 	}
 	for _, d := range slices.Sorted(maps.Keys(domains)) {

@@ -15,6 +15,8 @@ import (
 )
 
 // rulesFor lets one identity see all services.
+func everyDomain(string) bool { return true }
+
 func rulesFor(identity string) string {
 	return `<ruleset xmlns="urn:ietf:params:xml:ns:common-policy" xmlns:pr="urn:ietf:params:xml:ns:pres-rules"><rule id="a">
 <conditions><identity>` + identity + `</identity></conditions><actions><pr:sub-handling>allow</pr:sub-handling></actions>
@@ -40,7 +42,7 @@ func TestExplainTellsWhatIsTold(t *testing.T) {
 	r := newRig(t, nil)
 	r.publish("desk", "")
 	r.subscribe("bob", "")
-	e := r.Ask(alice, identity.Supposed(bobs), Question{At: r.now}).Explain()
+	e := r.Ask(alice, identity.Supposed(bobs, everyDomain), Question{At: r.now}).Explain()
 	if len(r.notifies) != 1 || e.Document == "" || e.Document != r.notifies[0].Body {
 		t.Errorf("%s\nis not\n%s", e.Document, r.notifies[0].Body)
 	}
@@ -51,7 +53,7 @@ func TestExplainAsIf(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Settings.Default = policy.Confirm })
 	r.publish("desk", "")
-	bob := identity.Supposed(bobs)
+	bob := identity.Supposed(bobs, everyDomain)
 	as := Question{At: r.now, Suppose: suppose(t, indexRules, rulesFor(`<one id="sip:bob@example.com"/>`))}
 	before := r.Ask(alice, bob, Question{At: r.now}).Explain()
 	if before.Decision.Handling != policy.Confirm || before.Document != "" {
@@ -173,7 +175,7 @@ func TestComparerLater(t *testing.T) {
 	} {
 		doc := `<ruleset xmlns="urn:ietf:params:xml:ns:common-policy" xmlns:pr="urn:ietf:params:xml:ns:pres-rules" xmlns:t="https://github.com/tacit-presence/ns/rules">` + c.rules + `</ruleset>`
 		compare := r.Comparer(alice, Question{At: r.now, Suppose: suppose(t, indexRules, doc)}, false)
-		first := compare.Compare(Subject{Kind: SubjectAddress, Who: identity.Supposed(bobs)})
+		first := compare.Compare(Subject{Kind: SubjectAddress, Who: identity.Supposed(bobs, everyDomain)})
 		later, whole := compare.Later(&first)
 		if got := (stretch{first.Until, first.Until, len(first.Differences)}); !got.until.Equal(c.first.until) || got.gains != c.first.gains || !whole {
 			t.Errorf("%s: until %v, %d, %v", name, got.until, got.gains, whole)
@@ -223,7 +225,7 @@ func TestWatching(t *testing.T) {
 			t.Errorf("%v: %+v", blind, list)
 		}
 	}
-	if e := r.Ask(alice, identity.Supposed(bobs), Question{At: r.now, NoOverrides: true}).Explain(); e.Decision.Handling != policy.Block || len(e.Rules) != 0 {
+	if e := r.Ask(alice, identity.Supposed(bobs, everyDomain), Question{At: r.now, NoOverrides: true}).Explain(); e.Decision.Handling != policy.Block || len(e.Rules) != 0 {
 		t.Errorf("%+v", e.Explanation)
 	}
 }
@@ -309,7 +311,7 @@ func TestStoreDocument(t *testing.T) {
 	if d, there := r.Document(alice, indexRules); !there || d.Body != body || d.ETag != tag {
 		t.Errorf("%v", d)
 	}
-	if e := r.Ask(alice, identity.Supposed(bobs), Question{At: r.now}).Explain(); e.Decision.Matched != "pres-rules/index/a" {
+	if e := r.Ask(alice, identity.Supposed(bobs, everyDomain), Question{At: r.now}).Explain(); e.Decision.Matched != "pres-rules/index/a" {
 		t.Errorf("%+v", e.Decision)
 	}
 	r.do(func(out *shard.Batch) {
@@ -323,5 +325,45 @@ func TestStoreDocument(t *testing.T) {
 	r.restart(nil)
 	if _, there := r.Document(alice, indexRules); there {
 		t.Error("it is there")
+	}
+}
+
+// TestSupposed: a question is about the watcher as it is proven here, and as it
+// watches; not, for the presentity, about who wants to be nameless.
+func TestSupposed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Serves = func(domain string) bool { return domain == "example.com" } })
+	carol := presence.NewPrincipal("sip:carol@example.com", presence.MechanismAsserted)
+	dan := presence.NewPrincipal("sip:dan@example.com", presence.MechanismAsserted).With("", true)
+	r.put(AUIDPreferences, "index", `<preferences xmlns="https://github.com/tacit-presence/ns/rules"><watchers authentication="strong"/></preferences>`)
+	for _, c := range []struct {
+		aor  presence.AOR
+		want presence.Mechanism
+	}{
+		{bobs, presence.MechanismDigest},
+		{"sip:zoe@elsewhere.org", presence.MechanismAsserted},
+		{"tel:+1555", presence.MechanismAsserted},
+		{presence.Anonymous, presence.MechanismAnonymous},
+	} {
+		who := r.Supposed(alice, c.aor, false)
+		if who.AOR() != c.aor || who.Mechanism() != c.want {
+			t.Errorf("%s: %v", c.aor, who)
+		}
+		handling := r.Ask(alice, who, Question{At: r.now}).Explain().Decision.Handling
+		if strong := c.want == presence.MechanismDigest; (handling == policy.Allow) != strong {
+			t.Errorf("%s: %s", c.aor, handling)
+		}
+	}
+	r.put(AUIDPreferences, "index", "")
+	r.by(carol, eventPresence)
+	r.by(dan, eventPresence)
+	if who := r.Supposed(alice, carol.AOR(), false); who != carol {
+		t.Errorf("%v", who)
+	}
+	if who := r.Supposed(alice, dan.AOR(), false); who == dan {
+		t.Error("the nameless one is named")
+	}
+	if who := r.Supposed(alice, dan.AOR(), true); who != dan {
+		t.Errorf("%v", who)
 	}
 }

@@ -17,12 +17,12 @@ const maxTel = 320
 const anonymousHost = "anonymous.invalid"
 
 // asserted takes the identity from a request of a trusted address. Without a
-// sip or sips URI in P-Asserted-Identity ok is false, and the request is like
+// sip, sips or tel URI in P-Asserted-Identity ok is false, and the request is like
 // anyone's. Credentials beside it do not matter: what they prove was for the
 // one who asserts to check.
 //
-// RFC 5876, 4.5: the first sip or sips URI counts, a tel URI may stand beside
-// it, and whatever else there is must be ignored.
+// RFC 3325, 9.1 and RFC 5876, 4.5: the first sip or sips URI counts, a tel URI may
+// stand beside it or alone, and whatever else there is must be ignored.
 func (a *Authenticator) asserted(req *sip.Message) (v Verdict, ok bool) {
 	if _, there := req.Get(sip.HeaderPAssertedIdentity); !there {
 		return Verdict{}, false
@@ -49,10 +49,14 @@ func (a *Authenticator) asserted(req *sip.Message) (v Verdict, ok bool) {
 			}
 		}
 	}
-	if !found {
-		return Verdict{}, false
+	switch {
+	case found:
+		return a.assert(req, &first, tel), true
+	case tel != "":
+		a.stats.Asserted.Add(1)
+		return Verdict{Principal: presence.NewPrincipal(tel, presence.MechanismAsserted).With("", wantsPrivacy(req))}, true
 	}
-	return a.assert(req, &first, tel), true
+	return Verdict{}, false
 }
 
 // telAOR makes a tel URI comparable; empty if it is too long to be one.

@@ -60,11 +60,15 @@ func ToleranceMD5ByUserAgent() map[string][]sip.Algorithm {
 }
 
 // Supposed is a Principal for a question, such as what somebody would be told:
-// aor as if it had been proven by digest, or who is not known for
-// presence.Anonymous. No request is ever let in with it.
-func Supposed(aor presence.AOR) presence.Principal {
-	if aor == presence.Anonymous {
+// who is not known for presence.Anonymous, else aor as such an address is proven
+// here: by digest if it is of a domain of ours, and asserted if it is not. No
+// request is ever let in with it.
+func Supposed(aor presence.AOR, ours func(domain string) bool) presence.Principal {
+	switch {
+	case aor == presence.Anonymous:
 		return presence.NewPrincipal(aor, presence.MechanismAnonymous)
+	case ours(aor.Domain()):
+		return presence.NewPrincipal(aor, presence.MechanismDigest)
 	}
-	return presence.NewPrincipal(aor, presence.MechanismDigest)
+	return presence.NewPrincipal(aor, presence.MechanismAsserted)
 }

@@ -10,8 +10,8 @@ import (
 
 // AOR is a canonical address-of-record: "sip:user@host", host in lower case, user
 // unescaped where RFC 3261, 19.1.2 lets it be, without port and parameters. sip:,
-// sips: and pres: forms of one address share one AOR. What Principal.Also returns
-// is of the form "tel:+15551234", with the parameters that tell numbers apart.
+// sips: and pres: forms of one address share one AOR. A watcher's may be of the form
+// "tel:+15551234", with the parameters that tell numbers apart.
 // Only sip.URI.AOR and sip.URI.Tel make one from outside input.
 type AOR string
 

@@ -279,16 +279,25 @@ func apiStatus(err error) int {
 }
 
 // apiAddress reads a watcher's address: with sip:, sips: or pres: before it or
-// not; a name alone is of the domain.
+// not, or a tel URI; a name alone is of the domain.
 func apiAddress(s, domain string) (presence.AOR, error) {
 	wrong := fmt.Errorf("%w: the address must be one such as sip:bob@example.com, or anonymous", ErrInvalid)
 	if s == "anonymous" {
 		return presence.Anonymous, nil
 	}
-	if s == "" || len(s) > maxAddress || strings.ContainsAny(s, "*<>;?, \t") {
+	if s == "" || len(s) > maxAddress {
 		return "", wrong
 	}
 	scheme, _, ok := strings.Cut(strings.ToLower(s), ":")
+	if ok && scheme == "tel" {
+		if id, ok := policy.Identity(s); ok {
+			return id, nil
+		}
+		return "", wrong
+	}
+	if strings.ContainsAny(s, "*<>;?, \t") {
+		return "", wrong
+	}
 	if !ok || scheme != "sip" && scheme != "sips" && scheme != "pres" {
 		s = "sip:" + s
 	}

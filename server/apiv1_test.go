@@ -142,6 +142,10 @@ func TestAPIExplain(t *testing.T) {
 	if x.Decision != "block" || x.Reason != policy.MatchedNobody || x.Watcher != presence.Anonymous {
 		t.Errorf("%v", x)
 	}
+	alice.want(200, "GET", apiRoot+"/explain?watcher=tel:%2B1-555%3Bext=2", "", &x)
+	if x.Watcher != "tel:+1555;ext=2" {
+		t.Errorf("%+v", x)
+	}
 	alice.want(200, "GET", apiRoot+"/explain?watcher=bob&presentity=alice", "", &x)
 	if x.Watcher != "sip:bob@example.com" {
 		t.Errorf("%v", x)
@@ -166,6 +170,7 @@ func TestAPIRefusals(t *testing.T) {
 		{403, bob, "GET", apiRoot + "/nothing?presentity=alice", "", "forbidden"},
 		{400, alice, "GET", apiRoot + "/explain", "", "address"},
 		{400, alice, "GET", apiRoot + "/explain?watcher=*@example.com", "", "address"},
+		{400, alice, "GET", apiRoot + "/explain?watcher=tel:alice", "", "address"},
 		{400, alice, "GET", apiRoot + "/explain?watcher=" + strings.Repeat("a", 600), "", "address"},
 		{400, alice, "GET", explainBob + "&at=noon", "", "2026-11-25T09:00:00Z"},
 		{400, alice, "GET", apiRoot + "/explain?%zz", "", "query"},

@@ -208,7 +208,7 @@ func (c *Core) machines(secret []byte, waiting *notifier.Waiting) (list [shard.C
 
 func (c *Core) machine(id shard.ID, composition compose.Policy, secret []byte, waiting *notifier.Waiting) *machine {
 	a := agent.Config{
-		ID: id, Composition: composition, Settings: c.settings(c.cfg), Owner: c.users.Owner, ListMembers: listMembers, Trees: xcapNames{c},
+		ID: id, Composition: composition, Settings: c.settings(c.cfg), Owner: c.users.Owner, Serves: c.users.Serves, ListMembers: listMembers, Trees: xcapNames{c},
 		MinExpires: c.cfg.MinExpires, MaxExpires: c.cfg.MaxExpires, MaxPublications: c.cfg.Limits.MaxPublications,
 		Notifier: notifier.Config{
 			Addresses: c.addrs, MaxPer: c.cfg.Limits.MaxSubscriptions,

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/tacit-presence/tacit/agent"
-	"github.com/tacit-presence/tacit/identity"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/watcherinfo"
@@ -102,7 +101,7 @@ func (d *desk) explain(q ExplainQuery) (Explanation, error) {
 		if q.At.IsZero() {
 			q.At = now
 		}
-		answer = a.Ask(d.p, identity.Supposed(q.Watcher), d.question(q.At, s))
+		answer = a.Ask(d.p, a.Supposed(d.p, q.Watcher, !d.own), d.question(q.At, s))
 	})
 	if err != nil {
 		return Explanation{}, err

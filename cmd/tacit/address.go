@@ -58,6 +58,20 @@ func plainAddress(s, what string) error {
 	return nil
 }
 
+// isTel reports whether an address is a tel URI.
+func isTel(s string) bool {
+	scheme, _, ok := strings.Cut(s, ":")
+	return ok && strings.EqualFold(scheme, "tel")
+}
+
+// plainWatcher is plainAddress for a watcher, who may be known by a tel URI alone.
+func plainWatcher(s string) error {
+	if isTel(s) {
+		return nil
+	}
+	return plainAddress(s, "WATCHER")
+}
+
 // dialled reports whether a user is what one dials, such as *97.
 func dialled(user string) bool {
 	return strings.Trim(user, "0123456789*#+") == "" && strings.ContainsAny(user, "0123456789")

@@ -19,7 +19,7 @@ const anonymousWord = "anonymous"
 
 type explainCmd struct {
 	Presentity string `arg:"" help:"Whose presence, such as sip:alice@example.com."`
-	Watcher    string `arg:"" help:"Who asks for it, such as sip:bob@example.com: somebody who has proven that address by digest; or anonymous: somebody who is not authenticated."`
+	Watcher    string `arg:"" help:"Who asks for it, such as sip:bob@example.com: as it watches now, else as its address is proven here: by digest if it is of a domain served here, asserted by a trusted server if not; or anonymous: somebody who is not authenticated."`
 	At         string `placeholder:"TIME" help:"Then instead of now, of what is published now: as 2026-11-25T09:00:00Z or 2026-11-25T09:00+01:00, or in local time as 2026-11-25T09:00 or 2026-11-25."`
 	AsIf       string `placeholder:"RULES.xml" help:"As if this file stood in the place of the rules document pres-rules/index. Nothing is changed."`
 	listing
@@ -38,7 +38,7 @@ func (c *explainCmd) Run(e *env) error {
 			return err
 		}
 		if q.Watcher == "" {
-			if q.Watcher, err = o.aor(c.Watcher); err != nil {
+			if q.Watcher, err = o.watcher(c.Watcher); err != nil {
 				return err
 			}
 		}
@@ -59,7 +59,7 @@ func (c *explainCmd) Run(e *env) error {
 func (c *explainCmd) query(e *env) (q server.ExplainQuery, err error) {
 	if c.Watcher == anonymousWord {
 		q.Watcher = presence.Anonymous
-	} else if err := plainAddress(c.Watcher, "WATCHER"); err != nil {
+	} else if err := plainWatcher(c.Watcher); err != nil {
 		return q, err
 	}
 	if c.At != "" {

@@ -198,6 +198,9 @@ func TestPlainAddress(t *testing.T) {
 		if err := plainAddress(in, "WATCHER"); (err == nil) != want {
 			t.Errorf("%q: %v", in, err)
 		}
+		if err := plainWatcher(in); (err == nil) != (want || in == "tel:+15551234") {
+			t.Errorf("watcher %q: %v", in, err)
+		}
 	}
 }
 

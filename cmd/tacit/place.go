@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/server"
 	"github.com/tacit-presence/tacit/store"
@@ -138,6 +139,18 @@ func (o *operator) domain() string {
 
 // aor reads an address; a name alone is one of the default domain.
 func (o *operator) aor(s string) (presence.AOR, error) { return parseAOR(s, o.domain()) }
+
+// watcher reads a watcher's address, which may be a tel URI too.
+func (o *operator) watcher(s string) (presence.AOR, error) {
+	if !isTel(s) {
+		return o.aor(s)
+	}
+	id, ok := policy.Identity(s)
+	if !ok {
+		return "", usage("%q is no tel URI such as tel:+15551234", s)
+	}
+	return id, nil
+}
 
 // noteStopped says why what is listed may not be as it has been decided.
 func (o *operator) noteStopped(e *env) {

@@ -38,7 +38,7 @@ func (c *pair) do(e *env, what string, fn func(o *operator, p, w presence.AOR) e
 		if err != nil {
 			return err
 		}
-		w, err := o.aor(c.Watcher)
+		w, err := o.watcher(c.Watcher)
 		if err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func (c *pair) set(e *env, h policy.Handling) error {
 	if err := plainAddress(c.Presentity, "PRESENTITY"); err != nil {
 		return err
 	}
-	if err := plainAddress(c.Watcher, "WATCHER"); err != nil {
+	if err := plainWatcher(c.Watcher); err != nil {
 		return err
 	}
 	if c.Watcher == anonymousWord {
@@ -115,7 +115,7 @@ func (c *only) ask(presentity string, fn func(o *operator, p, w presence.AOR) er
 			}
 		}
 		if c.Watcher != "" {
-			if w, err = o.aor(c.Watcher); err != nil {
+			if w, err = o.watcher(c.Watcher); err != nil {
 				return err
 			}
 		}
