@@ -104,7 +104,7 @@ func stateFor(h policy.Handling) notifier.State {
 func (k *presencePackage) Render(sub *notifier.Subscription, now time.Time) notifier.Body {
 	p := sub.Resource.Owner.(*presentity)
 	c := &p.classes[sub.Grant.Class]
-	if answering := sub.Answering(); !c.rendered || c.stale || answering && c.counts() {
+	if answering := sub.Answering(); !c.rendered || c.stale || answering && c.counts() && now.Unix() != c.decision.Location.Now.Unix() {
 		k.render(p, c, answering, now)
 	}
 	if sub.Format() != pidf.PartialContentType {
