@@ -70,6 +70,28 @@ func TestSelection(t *testing.T) {
 	}
 }
 
+// TestPlaces: what RPID wants in the parts of <place-is>, and not in <privacy>.
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	const doc = root + `<tuple id="t"><status><basic>open</basic></status></tuple><dm:person id="p"><r:place-is>` +
+		`<r:note>n</r:note><r:audio><r:noisy/></r:audio><r:video><r:dark/></r:video><r:text><r:ok/></r:text></r:place-is><r:privacy><r:text/></r:privacy></dm:person></presence>`
+	for what, want := range map[string]string{
+		`<include>//r:audio</include><exclude>//r:noisy</exclude>`:                                                           `<r:place-is><r:audio><r:noisy/></r:audio></r:place-is>`,
+		`<include type="namespace">urn:ietf:params:xml:ns:pidf:rpid</include><exclude>/p:presence/dm:person/*/*/*</exclude>`: `<r:place-is><r:note>n</r:note><r:audio><r:noisy/></r:audio><r:video><r:dark/></r:video><r:text><r:ok/></r:text></r:place-is><r:privacy><r:text/></r:privacy>`,
+		`<include>//r:privacy</include>`:        `<r:privacy><r:text/></r:privacy>`,
+		`<include>//r:place-is/@from</include>`: "",
+	} {
+		if want != "" {
+			want = `<dm:person id="p">` + want + `</dm:person>`
+		} else {
+			want = "void"
+		}
+		if got := told(t, doc, what); got != want {
+			t.Errorf("%s\n got %s\nwant %s", what, got, want)
+		}
+	}
+}
+
 const (
 	circle = `<gs:Circle srsName="urn:ogc:def:crs:EPSG::4326"><gml:pos>42.5 -73.2</gml:pos><gs:radius uom="urn:ogc:def:uom:EPSG::9001">850</gs:radius></gs:Circle>`
 	civic  = `<ca:civicAddress><ca:country>FR</ca:country><ca:A3>Lyon</ca:A3><ca:PC>7</ca:PC></ca:civicAddress>`

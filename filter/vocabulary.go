@@ -60,6 +60,8 @@ func needsOne(doc *xmltree.Doc, n xmltree.Node) bool {
 		return doc.Space(n) == pidf.Space
 	case "mood", "place-type", "relationship", "service-class":
 		return doc.Space(n) == pidf.RPIDSpace
+	case "audio", "video", "text":
+		return doc.Space(n) == pidf.RPIDSpace && doc.Is(doc.Parent(n), pidf.RPIDSpace, "place-is")
 	case "location-info":
 		return doc.Space(n) == location.Space
 	}
