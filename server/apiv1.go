@@ -92,6 +92,17 @@ func (m apiMethods) allow() string {
 	return strings.Join(list, ", ")
 }
 
+// apiDomain is the domain to challenge with: the presentity's, as of a user of
+// another than the first, where the query names it.
+func apiDomain(rawQuery string) string {
+	query, err := url.ParseQuery(rawQuery)
+	if err != nil {
+		return ""
+	}
+	about, _ := apiAddress(query.Get("presentity"), "")
+	return about.Domain()
+}
+
 // apiParameters are all that a query may have.
 var apiParameters = []string{"presentity", "watcher", "at", "name"}
 
@@ -163,7 +174,8 @@ func (a *apiV1) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // answer lets nobody learn what there is before he is known, and nobody anything
 // of another.
 func (a *apiV1) answer(r *http.Request, head http.Header) (result any, status int, err error) {
-	who, challenges, code := xcap.Digest(a.c.auth.Load(), time.Now)(r, "")
+	path, rawQuery, _ := strings.Cut(xcap.RequestTarget(r), "?")
+	who, challenges, code := xcap.Digest(a.c.auth.Load(), time.Now)(r, apiDomain(rawQuery))
 	switch {
 	case code != 0:
 		return nil, code, errors.New(strings.ToLower(http.StatusText(code)))
@@ -181,7 +193,6 @@ func (a *apiV1) answer(r *http.Request, head http.Header) (result any, status in
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), adminTimeout)
 	defer cancel()
-	path, rawQuery, _ := strings.Cut(xcap.RequestTarget(r), "?")
 	call := &apiCall{Request: r.WithContext(ctx), c: a.c, owner: who.AOR(), path: apiPath(path)}
 	if call.query, err = apiQuery(rawQuery); err != nil {
 		return nil, 0, err

@@ -214,6 +214,25 @@ func TestAPIRefusals(t *testing.T) {
 	}
 }
 
+// Users of another domain than the first say so, and are challenged with it.
+func TestAPIOtherDomain(t *testing.T) {
+	t.Parallel()
+	s, alice, _, _ := apiServer(t, func(cfg *Config) { cfg.Domains = append(cfg.Domains, "example.net") })
+	if err := s.Admin().AddUser(NewUser{Name: "dora", Password: "d", Domain: "example.net"}); err != nil {
+		t.Fatal(err)
+	}
+	dora := apiUser{t, alice.base, "dora", "d"}
+	var x Explanation
+	dora.want(200, "GET", explainBob+"&presentity=sip:dora@example.net", "", &x)
+	if x.Presentity != "sip:dora@example.net" {
+		t.Errorf("%v", x)
+	}
+	dora.want(401, "GET", explainBob, "", nil)
+	dora.want(401, "GET", explainBob+"&presentity=sip:dora@nowhere.example", "", nil)
+	alice.want(403, "GET", explainBob+"&presentity=sip:alice@nowhere.example", "", nil)
+	alice.want(401, "GET", explainBob+"&presentity=sip:dora@example.net", "", nil) // of another realm
+}
+
 func TestAPIWatchers(t *testing.T) {
 	t.Parallel()
 	s, alice, bob, _ := apiServer(t, nil)
