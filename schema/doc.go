@@ -88,6 +88,23 @@ type Error struct {
 	Phrase string
 	// Offset is where the element starts in the document's text.
 	Offset int
+	// More are, of Uniqueness, further values that are not unique, as far as there
+	// is use in it.
+	More []*Error
+}
+
+// maxMore bounds More: to say where one is costs a look at its siblings.
+const maxMore = 15
+
+// also adds what is not unique to what is not; nil: nothing so far.
+func (e *Error) also(d *xmltree.Doc, n xmltree.Node, attr, phrase string) *Error {
+	switch {
+	case e == nil:
+		return fault(Uniqueness, d, n, attr, phrase)
+	case len(e.More) < maxMore:
+		e.More = append(e.More, fault(Uniqueness, d, n, attr, phrase))
+	}
+	return e
 }
 
 // Error gives path and phrase.

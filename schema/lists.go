@@ -82,8 +82,8 @@ func listRules(d *xmltree.Doc) error {
 		local, value string
 	}
 	seen := map[key]struct{}{}
-	var wrong *Error // goes after what is not unique
-	err := each(d, func(n xmltree.Node) *Error {
+	var twice, wrong *Error // the one goes before the other
+	_ = each(d, func(n xmltree.Node) *Error {
 		if ns := d.Space(n); ns != ResourceListsSpace && ns != RLSServicesSpace {
 			return nil
 		}
@@ -105,7 +105,7 @@ func listRules(d *xmltree.Doc) error {
 		}
 		k := key{d.Parent(n), local, value}
 		if _, ok := seen[k]; ok {
-			return fault(Uniqueness, d, n, name, "another "+tag(d, n)+" beside it has the same "+name)
+			twice = twice.also(d, n, name, "another "+tag(d, n)+" beside it has the same "+name)
 		}
 		seen[k] = struct{}{}
 		if wrong == nil {
@@ -113,11 +113,15 @@ func listRules(d *xmltree.Doc) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if wrong != nil {
-		return wrong
+	return firstOf(twice, wrong)
+}
+
+// firstOf returns the first error that there is.
+func firstOf(list ...*Error) error {
+	for _, e := range list {
+		if e != nil {
+			return e
+		}
 	}
 	return nil
 }
@@ -149,12 +153,12 @@ func isHTTP(s string) bool {
 // serviceRules are those of RFC 4826, 4.4.5, that one document shows.
 func serviceRules(d *xmltree.Doc) error {
 	seen := map[string]struct{}{}
-	var wrong *Error
+	var twice, wrong *Error
 	for n := d.FirstElement(d.Root()); n != xmltree.None; n = d.NextElement(n) {
 		uri, _ := d.Attr(n, "", "uri")
 		uri = collapse(uri)
 		if _, ok := seen[uri]; ok {
-			return fault(Uniqueness, d, n, "uri", "another "+tag(d, n)+" has the same uri")
+			twice = twice.also(d, n, "uri", "another "+tag(d, n)+" has the same uri")
 		}
 		seen[uri] = struct{}{}
 		c := d.FirstElement(n)
@@ -167,8 +171,5 @@ func serviceRules(d *xmltree.Doc) error {
 			wrong = fault(Constraint, d, c, "", tag(d, c)+" must lead to a document of resource-lists")
 		}
 	}
-	if wrong != nil {
-		return wrong
-	}
-	return nil
+	return firstOf(twice, wrong)
 }

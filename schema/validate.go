@@ -50,7 +50,7 @@ type run struct {
 	g     *grammar
 	d     *xmltree.Doc
 	ids   map[string]struct{}
-	twice *Error // the first repeated ID; a schema error goes before it
+	twice *Error // repeated IDs; a schema error goes before them
 	stack []frame
 	room  [16]frame // of most documents' depth, so that the stack costs nothing
 }
@@ -362,8 +362,8 @@ func (r *run) value(n xmltree.Node, a xmltree.Attr, t *simpleType) error {
 		return nil
 	}
 	v = collapse(v)
-	if _, ok := r.ids[v]; ok && r.twice == nil {
-		r.twice = fault(Uniqueness, r.d, n, a.Local(), "the "+clip(a.Local())+" of "+tag(r.d, n)+" is that of another element too")
+	if _, ok := r.ids[v]; ok {
+		r.twice = r.twice.also(r.d, n, a.Local(), "the "+clip(a.Local())+" of "+tag(r.d, n)+" is that of another element too")
 	}
 	if r.ids == nil {
 		r.ids = map[string]struct{}{}

@@ -508,6 +508,22 @@ func TestServicesAreUnique(t *testing.T) {
 	if w := s.do("PUT", bobs, doc("sip:a@example.com", "sip:%61@example.com"), asBob, is); w.Code != 409 {
 		t.Errorf("one URI in two spellings: %d", w.Code)
 	}
+	// RFC 4825, 11.1: an <exists> for each that is not unique.
+	for text, want := range map[string]int{
+		doc("sip:friends@example.com", "sip:free@example.com", "sip:reception@example.com"):                                   2,
+		doc("sip:a@example.com", "sip:%61@example.com", "sips:a@example.com"):                                                 2,
+		doc("sip:a@example.com", "sip:b@example.com", "sip:a@example.com", "sip:b@example.com"):                               2,
+		strings.Replace(doc(strings.Split(strings.Repeat("urn:y ", 40), " ")...), `<service uri=""><list/></service>`, "", 1): 16,
+	} {
+		w := s.do("PUT", bobs, text, asBob, is)
+		if err := schema.XCAPError()(parse(t, w.Body.String())); err != nil || strings.Count(w.Body.String(), "<exists ") != want {
+			t.Errorf("%d: %v, %s, want %d", w.Code, err, w.Body, want)
+		}
+	}
+	w := s.do("PUT", lists, strings.Replace(friends, "<entry", `<list name="a"/><list name="a"/><entry uri="sip:bob@example.com"/><entry`, 1), asAlice, isLists)
+	if !strings.Contains(w.Body.String(), `<exists field="resource-lists/list/list%5B2%5D/@name"></exists><exists field="resource-lists/list/entry%5B2%5D/@uri"></exists>`) {
+		t.Errorf("%d: %s", w.Code, w.Body)
+	}
 	wantStatus(t, s.do("PUT", bobs, doc(), asBob, is), 201)
 	const one = "/~~/rls-services/service%5B@uri='sip:friends@example.com'%5D"
 	wantStatus(t, s.do("PUT", bobs+one, `<service uri="sip:friends@example.com"><list/></service>`, asBob, isEl), 409)

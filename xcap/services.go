@@ -97,30 +97,34 @@ func checkServices(ctx context.Context, h *Handler, c *change) (func(), error) {
 		}
 	}
 	var added []service
+	var again []Exists
 	seen := map[string]struct{}{}
 	for _, s := range services(c.new) {
 		if err := h.ownList(c, s.node); err != nil {
 			return nothing, err
 		}
 		if _, twice := seen[s.key]; twice {
-			return nothing, taken(c.new, s, nil)
+			again = append(again, exists(c.new, s, nil))
+			continue
 		}
 		seen[s.key] = struct{}{}
 		if _, ok := known[s.key]; !ok {
 			added = append(added, s)
 		}
 	}
-	if len(added) == 0 {
+	switch {
+	case again != nil:
+		return nothing, notUnique(again)
+	case len(added) == 0:
 		return nothing, nil
-	}
-	if len(added) > maxNewServices {
+	case len(added) > maxNewServices:
 		return nothing, conflict(ConstraintFailed, "too many new services in one request")
 	}
 	return h.reserve(ctx, c, added)
 }
 
-// reserve reserves the URIs of new services, then looks whether one is another's: in this order, two requests at once do not
-// both find it free.
+// reserve reserves the URIs of new services, then looks whether one is another's:
+// in this order, two requests at once do not both find it free.
 func (h *Handler) reserve(ctx context.Context, c *change, added []service) (release func(), err error) {
 	var held []string
 	release = func() { h.reserved.release(held) }
@@ -140,10 +144,8 @@ func (h *Handler) reserve(ctx context.Context, c *change, added []service) (rele
 		aor, ok := addressOf(key)
 		return !ok || h.cfg.Exists == nil || !h.cfg.Exists(aor)
 	}
-	for _, s := range added {
-		if err == nil && !free(s.key) {
-			err = taken(c.new, s, propose(s.uri, free))
-		}
+	if err == nil {
+		err = taken(c.new, added, free)
 	}
 	if err != nil {
 		release()
@@ -172,12 +174,26 @@ func (h *Handler) othersServices(ctx context.Context, owner presence.Presentity)
 	return all, err
 }
 
-// taken is the conflict about a URI that is another's.
-func taken(d *xmltree.Doc, s service, instead []string) *Conflict {
-	return &Conflict{Reason: NotUnique, Phrase: "that URI is taken", Exists: []Exists{{
-		Field:        Field(d, s.node, &xmltree.Name{Local: "uri"}, schema.RLSServicesSpace),
-		Alternatives: instead,
-	}}}
+// taken is the conflict about URIs that are another's.
+func taken(d *xmltree.Doc, added []service, free func(key string) bool) error {
+	var list []Exists
+	for _, s := range added {
+		if !free(s.key) {
+			list = append(list, exists(d, s, propose(s.uri, free)))
+		}
+	}
+	if list == nil {
+		return nil
+	}
+	return notUnique(list)
+}
+
+func exists(d *xmltree.Doc, s service, instead []string) Exists {
+	return Exists{Field: Field(d, s.node, &xmltree.Name{Local: "uri"}, schema.RLSServicesSpace), Alternatives: instead}
+}
+
+func notUnique(list []Exists) *Conflict {
+	return &Conflict{Reason: NotUnique, Phrase: "that URI is taken", Exists: list}
 }
 
 // propose makes URIs like uri that are free.

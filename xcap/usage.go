@@ -198,7 +198,10 @@ func (u *Usage) validate(d *xmltree.Doc) error {
 		c.Reason = ConstraintFailed
 	case schema.Uniqueness:
 		c.Reason = NotUnique
-		c.Exists = []Exists{{Field: faultField(d, e, u.Space)}}
+		// RFC 4825, 11.1: each that is not unique.
+		for _, twice := range append([]*schema.Error{e}, e.More...) {
+			c.Exists = append(c.Exists, Exists{Field: faultField(d, twice, u.Space)})
+		}
 	}
 	return c
 }
