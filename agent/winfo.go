@@ -316,8 +316,13 @@ func (s *Shard) happened(sub *notifier.Subscription, h notifier.Happening, now t
 		// RFC 3857, 4.7.1: the presentity is still to learn of it, also of a fetch.
 		s.wait(p, w, sub.Fetch(), now, out)
 		return
-	case sub.Fetch() || over && e == watcherinfo.Timeout && verdict == notifier.Refused:
+	case sub.Fetch():
 		return // nobody was told of it
+	case over && e == watcherinfo.Timeout && verdict == notifier.Refused:
+		// The presentity was not told of it. But the watcher sees its own come and
+		// go, as if it were allowed.
+		s.stir(p, w.AOR)
+		return
 	case h.Began && verdict != notifier.Refused:
 		s.stopWaiting(p, w.AOR, watcherinfo.GiveUp, out)
 	}
@@ -366,11 +371,21 @@ func (s *Shard) note(p *presentity, c change) {
 		w.changes = slices.Delete(w.changes, 0, maxChanges/2)
 	}
 	w.changes = append(w.changes, c)
+	s.stir(p, c.AOR)
+}
+
+// stir has those who watch p's watchers told, if what they may see of that watcher
+// is another now.
+func (s *Shard) stir(p *presentity, watcher presence.AOR) {
+	w := p.winfo
+	if w == nil {
+		return
+	}
 	if w.touched == nil {
 		w.touched = map[presence.AOR]bool{}
 		s.stirred = append(s.stirred, p)
 	}
-	w.touched[c.AOR] = true
+	w.touched[watcher] = true
 }
 
 // told lists what has changed since the state with that sum; nil: that is not
