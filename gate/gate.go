@@ -48,6 +48,7 @@ type Config struct {
 	Transactions *sip.ServerTable
 	Tags         notifier.TagKey // of the shards' dialogs
 	Waiting      *notifier.Waiting
+	Moved        *notifier.Moved // of those dialogs, which live elsewhere
 	Trace        *Trace
 	Accept       string // body types that PUBLISH takes, for OPTIONS
 	AllowEvents  string
@@ -138,7 +139,7 @@ func (g *Gate) malformed(m *sip.Message, flow sip.Flow, err error) {
 func (g *Gate) response(m *sip.Message, flow sip.Flow) {
 	g.cfg.Counters.Responses.Add(1)
 	tag, cseq, ok := notifier.ParseBranch(m.TopVia.Branch)
-	ev := shard.Event{Kind: shard.Response, ID: g.cfg.Tags.Shard(tag), Msg: m, Flow: flow, Dialog: tag, CSeq: cseq, Status: m.Status}
+	ev := shard.Event{Kind: shard.Response, ID: g.home(tag), Msg: m, Flow: flow, Dialog: tag, CSeq: cseq, Status: m.Status}
 	if !ok || !g.cfg.Shards.Submit(ev) {
 		g.cfg.Counters.StrayResponses.Add(1)
 		m.Release()
@@ -210,6 +211,13 @@ func (g *Gate) request(m *sip.Message, flow sip.Flow) {
 	}
 }
 
+// home is the shard that a dialog lives in.
+func (g *Gate) home(tag notifier.Tag) shard.ID { return g.cfg.Moved.Shard(tag, g.cfg.Tags) }
+
+// Pin keeps a connection that a subscription which was another shard's lives on, and
+// tells that shard when it ends.
+func (g *Gate) Pin(flow sip.Flow, id shard.ID) { g.pin(flow, id) }
+
 // pin keeps a connection that subscriptions of a shard live on.
 func (g *Gate) pin(flow sip.Flow, id shard.ID) {
 	if g.flows.add(flow.Conn, id) {
@@ -240,7 +248,7 @@ func (g *Gate) address(ev *shard.Event) (no sip.Reply) {
 		if !ok {
 			return sip.Reply{Status: 481}
 		}
-		ev.ID = g.cfg.Tags.Shard(tag)
+		ev.ID = g.home(tag)
 		return sip.Reply{}
 	}
 	about := m.RequestURI
@@ -253,11 +261,9 @@ func (g *Gate) address(ev *shard.Event) (no sip.Reply) {
 	if g.personal(ev) {
 		about = string(ev.Who.AOR())
 	}
-	p, ok := g.presentity(about)
+	p, ok := g.Presentity(about)
 	if !ok {
-		if p = g.nobody(about); p == "" {
-			return sip.Reply{Status: 404}
-		}
+		return sip.Reply{Status: 404}
 	}
 	ev.Presentity, ev.Owner, ev.ID = p, g.cfg.Directory.Owner(p), shard.Of(p)
 	return sip.Reply{}
@@ -314,6 +320,16 @@ func (g *Gate) nobody(uri string) presence.Presentity {
 		return ""
 	}
 	return presence.Presentity(aor)
+}
+
+// Presentity names whom a URI is about: a user of ours, or where it is concealed who
+// exists, whoever would be.
+func (g *Gate) Presentity(uri string) (presence.Presentity, bool) {
+	if p, ok := g.presentity(uri); ok {
+		return p, true
+	}
+	p := g.nobody(uri)
+	return p, p != ""
 }
 
 // returning is a watcher some of whose subscriptions lost their connection.

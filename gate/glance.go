@@ -38,7 +38,7 @@ func (g *Gate) Glance(b []byte, flow sip.Flow) (taken bool) {
 	if !ok || saysEvent(others) {
 		return false
 	}
-	taken = g.cfg.Shards.Submit(shard.Event{Kind: shard.Response, ID: g.cfg.Tags.Shard(tag), Flow: flow, Dialog: tag, CSeq: cseq, Status: 200})
+	taken = g.cfg.Shards.Submit(shard.Event{Kind: shard.Response, ID: g.home(tag), Flow: flow, Dialog: tag, CSeq: cseq, Status: 200})
 	if taken {
 		g.cfg.Counters.Responses.Add(1)
 	}

@@ -57,9 +57,7 @@ type Record struct {
 	Private    bool                `cbor:"41,keyasint,omitempty"`
 }
 
-func (t *Table) key(s *Subscription) []byte {
-	return store.Key(KeyKind, byte(t.cfg.Shard), string(s.Tag[:]))
-}
+func (t *Table) key(tag Tag) []byte { return store.Key(KeyKind, byte(t.cfg.Shard), string(tag[:])) }
 
 // put stores s with the batch.
 func (t *Table) put(s *Subscription, out *shard.Batch) {
@@ -82,7 +80,7 @@ func (t *Table) put(s *Subscription, out *shard.Batch) {
 	if err != nil {
 		panic("notifier: a record of plain fields cannot fail to encode: " + err.Error())
 	}
-	out.Records.Put(t.key(s), value)
+	out.Records.Put(t.key(s.Tag), value)
 	t.scratch, t.record = value, Record{}
 }
 
@@ -112,6 +110,9 @@ func (t *Table) Restore(key, value []byte, resource func(presence.Presentity) *R
 		since: r.Since, event: r.Happening,
 	}
 	copy(s.Tag[:], parts[0])
+	if t.tagKey.Shard(s.Tag) != t.cfg.Shard {
+		t.cfg.Moved.Note(s.Tag, t.cfg.Shard, t.tagKey)
+	}
 	s.flow.Transport = r.Transport
 	s.flow.Local, _ = netip.ParseAddrPort(r.Local)
 	s.flow.Remote, _ = netip.ParseAddrPort(r.Remote)

@@ -45,6 +45,7 @@ type Config struct {
 	Timers      sip.Timers
 	Counters    *Counters
 	Waiting     *Waiting
+	Moved       *Moved
 	// Observe, if not nil, is called when a subscription begins, when Verdict on it
 	// changes, and when it ends.
 	Observe func(s *Subscription, h Happening, now time.Time, out *shard.Batch)
@@ -231,11 +232,16 @@ func (t *Table) add(s *Subscription) {
 	t.cfg.Counters.Subscriptions.Add(1)
 }
 
-// unlink takes s from its resource; its tag and timer stay.
+// unlink takes s from its resource, since it has ended; its tag and timer stay.
 func (t *Table) unlink(s *Subscription) {
-	if s.index < 0 {
-		return
+	if s.index >= 0 {
+		t.depart(s)
+		t.cfg.Counters.Ended.Add(1)
 	}
+}
+
+// depart takes s from its resource.
+func (t *Table) depart(s *Subscription) {
 	subs := s.Resource.subs
 	last := subs[len(subs)-1]
 	subs[s.index] = last
@@ -250,7 +256,6 @@ func (t *Table) unlink(s *Subscription) {
 		t.empty = append(t.empty, s.Resource)
 	}
 	t.cfg.Counters.Subscriptions.Add(-1)
-	t.cfg.Counters.Ended.Add(1)
 }
 
 // forget removes the last trace of s, its record too.
@@ -260,7 +265,10 @@ func (t *Table) forget(s *Subscription, out *shard.Batch) {
 	t.timers.remove(s)
 	delete(t.subs, s.Tag)
 	if !s.fetch {
-		out.Records.Delete(t.key(s))
+		out.Records.Delete(t.key(s.Tag))
+	}
+	if home := t.tagKey.Shard(s.Tag); home != t.cfg.Shard {
+		t.cfg.Moved.Note(s.Tag, home, t.tagKey)
 	}
 }
 

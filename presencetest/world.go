@@ -67,6 +67,9 @@ func (w *World) AddUser(name string, aors ...string) {
 	if err := w.Core.Users().Put(u); err != nil {
 		w.T.Fatal(err)
 	}
+	if err := w.Core.Rehome(); err != nil {
+		w.T.Fatal(err)
+	}
 }
 
 func password(name string) string { return name + "'s password" }

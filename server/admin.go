@@ -68,6 +68,9 @@ func (a admin) AddUser(u NewUser) error {
 		return nil // the shards have not begun
 	}
 	// Where that is concealed, there may be watchers already.
+	if err := a.c.Rehome(); err != nil {
+		return err
+	}
 	p := presence.Presentity(added.AORs[0])
 	return a.do(shard.Of(p), func(m *machine, now time.Time, out *shard.Batch) { m.agent.Redecide(p, now, out) })
 }
@@ -83,7 +86,10 @@ func (c *Core) PutUsers(list []NewUser) error {
 		}
 		all = append(all, identity.NewUser{Name: u.Name, Realm: realm, Password: u.Password, AORs: u.AORs})
 	}
-	return adminError(c.users.AddAll(all))
+	if err := c.users.AddAll(all); err != nil || !c.ready.Load() {
+		return adminError(err)
+	}
+	return c.Rehome()
 }
 
 // RemoveUser removes one, with publications, rules, and every subscription to
@@ -106,7 +112,7 @@ func (a admin) RemoveUser(name string) error {
 			}
 		}))
 	}
-	return err
+	return errors.Join(err, a.c.Rehome())
 }
 
 // SetPassword changes one's password.
@@ -283,7 +289,7 @@ func (a admin) EndSub(id string) error {
 	if !ok {
 		return fmt.Errorf("%w: no subscription %s", ErrNoSuch, id)
 	}
-	err := a.do(a.c.tags.Shard(tag), func(m *machine, now time.Time, out *shard.Batch) { ok = m.agent.EndSubscription(tag, now, out) })
+	err := a.do(a.c.moved.Shard(tag, a.c.tags), func(m *machine, now time.Time, out *shard.Batch) { ok = m.agent.EndSubscription(tag, now, out) })
 	if err == nil && !ok {
 		err = fmt.Errorf("%w: no subscription %s", ErrNoSuch, id)
 	}

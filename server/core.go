@@ -40,6 +40,7 @@ type Core struct {
 	trace   *gate.Trace
 	addrs   notifier.Addresses
 	tags    notifier.TagKey
+	moved   notifier.Moved
 	trusted atomic.Pointer[[]netip.Prefix] // who may be dialled
 	conceal atomic.Pointer[Privacy]
 	root    atomic.Pointer[string] // URI of the XCAP root, with a slash at its end
@@ -113,6 +114,7 @@ func (c *Core) build(secret []byte, out gate.Out, addrs notifier.Addresses) erro
 		Transactions: c.count.txs,
 		Tags:         c.tags,
 		Waiting:      waiting,
+		Moved:        &c.moved,
 		Trace:        c.trace,
 		Accept:       pidf.ContentType + ", " + pidf.PartialContentType,
 		AllowEvents:  machines[0].agent.AllowEvents(),
@@ -136,6 +138,10 @@ func (c *Core) Users() *identity.Directory { return c.users }
 // Run begins the work.
 func (c *Core) Run() {
 	c.runner.Start()
+	// Users may have changed while the server was stopped.
+	if err := c.Rehome(); err != nil {
+		c.log.Error("subscriptions to addresses that are somebody else's now stay where they are", "error", err)
+	}
 	c.ready.Store(true)
 }
 
@@ -212,7 +218,7 @@ func (c *Core) machine(id shard.ID, composition compose.Policy, secret []byte, w
 		MinExpires: c.cfg.MinExpires, MaxExpires: c.cfg.MaxExpires, MaxPublications: c.cfg.Limits.MaxPublications,
 		Notifier: notifier.Config{
 			Addresses: c.addrs, MaxPer: c.cfg.Limits.MaxSubscriptions,
-			Secret: secret, Timers: sip.DefaultTimers, Counters: &c.count.notifier, Waiting: waiting,
+			Secret: secret, Timers: sip.DefaultTimers, Counters: &c.count.notifier, Waiting: waiting, Moved: &c.moved,
 		},
 		Counters: &c.count.agent, Undecided: &c.undecided,
 	}
