@@ -13,7 +13,7 @@ const (
 	ahead = 7 * 24 * time.Hour
 	// maxMoments bounds at how many later moments a Comparer decides, for all its
 	// subjects together; each costs two decisions.
-	maxMoments = 5000
+	maxMoments = 12_000
 )
 
 // edges lists when the validity of rules of the presentity's and of the operator's

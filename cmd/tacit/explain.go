@@ -21,7 +21,7 @@ type explainCmd struct {
 	Presentity string `arg:"" help:"Whose presence, such as sip:alice@example.com."`
 	Watcher    string `arg:"" help:"Who asks for it, such as sip:bob@example.com: as it watches now, else as its address is proven here: by digest if it is of a domain served here, asserted by a trusted server if not; or anonymous: somebody who is not authenticated."`
 	At         string `placeholder:"TIME" help:"Then instead of now, of what is published now: as 2026-11-25T09:00:00Z or 2026-11-25T09:00+01:00, or in local time as 2026-11-25T09:00 or 2026-11-25."`
-	AsIf       string `placeholder:"RULES.xml" help:"As if this file stood in the place of the rules document pres-rules/index. Nothing is changed."`
+	AsIf       string `placeholder:"RULES.xml" help:"As if this file (-: standard input) stood in the place of the rules document pres-rules/index. Nothing is changed."`
 	listing
 	place
 }

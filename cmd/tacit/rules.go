@@ -69,6 +69,10 @@ func (c *pair) set(e *env, h policy.Handling) error {
 	})
 }
 
+func (c *pair) remove(e *env) error {
+	return c.do(e, "no rule", func(o *operator, p, w presence.AOR) error { return o.RemoveRule(p, w) })
+}
+
 type allowCmd struct{ pair }
 
 // Run sets the rule.
@@ -92,9 +96,7 @@ func (c *confirmCmd) Run(e *env) error { return c.set(e, policy.Confirm) }
 type removeCmd struct{ pair }
 
 // Run removes the rule.
-func (c *removeCmd) Run(e *env) error {
-	return c.do(e, "no rule", func(o *operator, p, w presence.AOR) error { return o.RemoveRule(p, w) })
-}
+func (c *removeCmd) Run(e *env) error { return c.remove(e) }
 
 // only is a watcher that a list may be about alone.
 type only struct {

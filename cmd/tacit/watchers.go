@@ -11,7 +11,7 @@ import (
 
 type watchersCmd struct {
 	Presentity string `arg:"" help:"Whose watchers, such as sip:alice@example.com."`
-	Decision   string `arg:"" optional:"" help:"approve, block or polite-block: decide about WATCHER, as rules allow, block and polite-block do. Without it the watchers are listed."`
+	Decision   string `arg:"" optional:"" help:"approve, block, polite-block or confirm: decide about WATCHER, as rules allow, block, polite-block and confirm do; forget: take the decision back, as rules remove does. Without it the watchers are listed."`
 	Watcher    string `arg:"" optional:"" help:"Whom to decide about."`
 	listing
 	place
@@ -19,8 +19,11 @@ type watchersCmd struct {
 
 // decisions are the words of this command for handlings.
 var decisions = map[string]policy.Handling{
-	"approve": policy.Allow, "block": policy.Block, "polite-block": policy.PoliteBlock,
+	"approve": policy.Allow, "block": policy.Block, "polite-block": policy.PoliteBlock, "confirm": policy.Confirm,
 }
+
+// forget takes a decision back.
+const forget = "forget"
 
 // Run lists watchers, or decides about one.
 func (c *watchersCmd) Run(e *env) error {
@@ -29,14 +32,17 @@ func (c *watchersCmd) Run(e *env) error {
 	}
 	h, known := decisions[c.Decision]
 	switch {
-	case !known:
-		return usage("%q is no decision; write approve, block or polite-block", c.Decision)
+	case !known && c.Decision != forget:
+		return usage("%q is no decision; write approve, block, polite-block, confirm or forget", c.Decision)
 	case c.Watcher == "":
 		return usage("%s whom? Name the watcher", c.Decision)
 	case c.JSON:
 		return usage("--json is for the list")
 	}
 	p := pair{Presentity: c.Presentity, Watcher: c.Watcher, place: c.place}
+	if !known {
+		return p.remove(e)
+	}
 	return p.set(e, h)
 }
 
