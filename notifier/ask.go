@@ -170,15 +170,17 @@ func (s *Subscription) recall(kept string) error {
 }
 
 // format chooses among the package's body types the one that the watcher likes
-// best: by q, else in the package's order. Without Accept it is the default.
+// best: by q. Of those that it likes alike it is the package's first, which is its
+// default, but for one that the watcher names: nobody names partial documents who
+// does not want them (RFC 5263, 4.2). Without Accept it is the default.
 func format(m *sip.Message, types []string) (int, *refusal) {
 	best, rank := -1, 0.0
 	for i, t := range types {
-		q, listed := quality(m, t)
+		q, named, listed := quality(m, t)
 		if !listed {
 			return 0, nil
 		}
-		if q > rank {
+		if q > rank || named && q > 0 && q == rank {
 			best, rank = i, q
 		}
 	}
@@ -189,9 +191,10 @@ func format(m *sip.Message, types []string) (int, *refusal) {
 }
 
 // quality is how much a watcher likes a media type: what its most specific media
-// range says (RFC 9110, 12.5.1, whose Accept is SIP's). listed is false where
-// Accept names nothing at all.
-func quality(m *sip.Message, mediaType string) (q float64, listed bool) {
+// range says (RFC 9110, 12.5.1, whose Accept is SIP's), and whether that is the
+// type's own name. listed is false where Accept names nothing at all.
+func quality(m *sip.Message, mediaType string) (q float64, named, listed bool) {
+	const ownName = 3
 	group, _, _ := strings.Cut(mediaType, "/")
 	closest := 0
 	for v := range m.Values(sip.HeaderAccept) {
@@ -203,7 +206,7 @@ func quality(m *sip.Message, mediaType string) (q float64, listed bool) {
 		close := 0
 		switch strings.ToLower(strings.ReplaceAll(name, " ", "")) {
 		case mediaType:
-			close = 3
+			close = ownName
 		case group + "/*":
 			close = 2
 		case "*/*":
@@ -219,7 +222,7 @@ func quality(m *sip.Message, mediaType string) (q float64, listed bool) {
 			}
 		}
 	}
-	return q, listed
+	return q, closest == ownName, listed
 }
 
 // Format is the media type that the watcher wants its documents in: one of the

@@ -370,7 +370,12 @@ func TestFormat(t *testing.T) {
 	types := []string{"application/pidf+xml", "application/pidf-diff+xml"}
 	for accept, want := range map[string]int{
 		"application/pidf+xml;q=0.3, application/pidf-diff+xml;q=1": 1, // RFC 5263, 5
-		"application/pidf-diff+xml, application/pidf+xml":           0,
+		"application/pidf-diff+xml, application/pidf+xml":           1,
+		"application/pidf+xml, application/pidf-diff+xml":           1,
+		"application/pidf+xml, application/pidf-diff+xml;q=0.9":     0,
+		"application/pidf+xml, */*":                                 0,
+		"application/pidf-diff+xml, */*":                            1,
+		"application/pidf-diff+xml;q=0, application/pidf+xml":       0,
 		"application/pidf-diff+xml;q=0.9, */*;q=0.8":                1,
 		"application/pidf+xml;q=0.1, */*":                           1,
 		"application/pidf+xml;q=0, */*;q=0.1":                       1,
