@@ -141,9 +141,9 @@ func (d offlineDocuments) List(_ context.Context, owner presence.Presentity) ([]
 	return entries(m.agent, owner), nil
 }
 
-// Each walks over one document of all users, whose services must differ.
-func (d offlineDocuments) Each(ctx context.Context, auid xcap.AUID, path string, fn func(presence.Presentity, xcap.Document) bool) error {
-	return each(ctx, d.o.users, d, xcap.Key{AUID: auid, Tree: xcap.TreeUsers, Path: path}, fn)
+// Each walks over the documents of all users.
+func (d offlineDocuments) Each(ctx context.Context, auid xcap.AUID, fn func(xcap.Key, xcap.Document) bool) error {
+	return each(ctx, d.o.users, d, auid, fn)
 }
 
 var _ xcap.Collector = offlineDocuments{}

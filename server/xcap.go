@@ -56,6 +56,10 @@ func (c *Core) newXCAP(docs xcap.Documents) (*xcap.Handler, error) {
 			return xcap.Digest(c.auth.Load(), time.Now)(r, domain)
 		},
 		Presentity: c.users.Presentity, Log: c.log,
+		Exists: func(a presence.AOR) bool {
+			_, exists := c.users.Presentity(a)
+			return exists && !c.conceal.Load().conceals(a.Domain())
+		},
 	})
 }
 
@@ -171,23 +175,32 @@ func entries(a *agent.Shard, owner presence.Presentity) (list []xcap.Entry) {
 	return list
 }
 
-// Each walks over one document of all users.
-func (d documents) Each(ctx context.Context, auid xcap.AUID, path string, fn func(presence.Presentity, xcap.Document) bool) error {
-	return each(ctx, d.c.users, d, xcap.Key{AUID: auid, Tree: xcap.TreeUsers, Path: path}, fn)
+// Each walks over the documents of all users.
+func (d documents) Each(ctx context.Context, auid xcap.AUID, fn func(xcap.Key, xcap.Document) bool) error {
+	return each(ctx, d.c.users, d, auid, fn)
 }
 
-// each walks over the document of that name of all users who have one.
-func each(ctx context.Context, users *identity.Directory, d xcap.Documents, k xcap.Key, fn func(presence.Presentity, xcap.Document) bool) error {
+// each walks over the documents of an application usage of all users. One that
+// goes meanwhile is left out.
+func each(ctx context.Context, users *identity.Directory, d xcap.Documents, auid xcap.AUID, fn func(xcap.Key, xcap.Document) bool) error {
 	for _, u := range users.List() {
-		k.Owner = presence.Presentity(u.AORs[0])
-		doc, err := d.Get(ctx, k)
-		switch {
-		case errors.Is(err, xcap.ErrNotFound):
-			continue
-		case err != nil:
+		list, err := d.List(ctx, presence.Presentity(u.AORs[0]))
+		if err != nil {
 			return err
-		case !fn(k.Owner, doc):
-			return nil
+		}
+		for _, e := range list {
+			if e.Key.AUID != auid {
+				continue
+			}
+			doc, err := d.Get(ctx, e.Key)
+			switch {
+			case errors.Is(err, xcap.ErrNotFound):
+				continue
+			case err != nil:
+				return err
+			case !fn(e.Key, doc):
+				return nil
+			}
 		}
 	}
 	return nil

@@ -8,15 +8,58 @@ import (
 	"github.com/tacit-presence/tacit/sip"
 )
 
-// TestResponsesAreCounted holds that the metrics tell how requests of XCAP and of
-// the API were answered, whatever methods clients make up.
-func TestResponsesAreCounted(t *testing.T) {
-	t.Parallel()
+// xcapServer is a running server with XCAP in clear text.
+func xcapServer(t *testing.T, change func(*Config)) *Server {
+	t.Helper()
 	cfg := LocalConfig()
 	cfg.Dir = t.TempDir()
 	cfg.Listen = []Listener{{Transport: sip.TransportTCP, Address: "127.0.0.1:0"}}
 	cfg.HTTP = "127.0.0.1:0"
-	s := localServer(t, cfg)
+	change(&cfg)
+	return localServer(t, cfg)
+}
+
+// TestServicesAreNoUsers holds RFC 4826, 4.4.5, as far as it does not tell who
+// exists where that is hidden.
+func TestServicesAreNoUsers(t *testing.T) {
+	t.Parallel()
+	for _, conceal := range []bool{false, true} {
+		s := xcapServer(t, func(c *Config) { c.Privacy.Conceal = conceal })
+		base := strings.TrimSuffix(*s.root.Load(), xcapRoot+"/")
+		alice, bob := apiUser{t, base, "alice", "a"}, apiUser{t, base, "bob", "b"}
+		other := 409
+		if conceal {
+			other = 201
+		}
+		for i, c := range []struct {
+			user   apiUser
+			name   string
+			uri    string
+			status int
+		}{
+			{alice, "index", "sip:alice@example.com", 409},
+			{alice, "index", "sip:friends@example.com", 201},
+			{alice, "second", "sip:friends@example.com", 409},
+			{bob, "second", "sip:friends@example.com", 409},
+			{bob, "second", "sip:more@example.com", 201},
+			{alice, "third", "sip:more@example.com", 409},
+			{alice, "third", "sip:bob@example.com", other},
+		} {
+			target := xcapRoot + "/rls-services/users/sip:" + c.user.name + "@example.com/" + c.name
+			body := `<rls-services xmlns="urn:ietf:params:xml:ns:rls-services"><service uri="` + c.uri + `"><list/></service></rls-services>`
+			code, _, text := c.user.send("PUT", target, body, func(r *http.Request) { r.Header.Set("Content-Type", "application/rls-services+xml") })
+			if code != c.status || code == 409 && !strings.Contains(text, "<alt-value>") {
+				t.Errorf("%d, concealed %v: %d, want %d: %s", i, conceal, code, c.status, text)
+			}
+		}
+	}
+}
+
+// TestResponsesAreCounted holds that the metrics tell how requests of XCAP and of
+// the API were answered, whatever methods clients make up.
+func TestResponsesAreCounted(t *testing.T) {
+	t.Parallel()
+	s := xcapServer(t, func(*Config) {})
 	base := strings.TrimSuffix(*s.root.Load(), xcapRoot+"/")
 	alice, nobody := apiUser{t, base, "alice", "a"}, apiUser{t: t, base: base}
 	const doc = xcapRoot + "/test-app/users/sip:alice@example.com/index"

@@ -76,7 +76,7 @@ type Documents interface {
 // Collector is an ability of Documents: with it there is the global index of
 // rls-services, and services have URIs that are unique on the server.
 type Collector interface {
-	// Each calls fn with the document of that name of each user who has one,
-	// until fn returns false, in the order of the users' names.
-	Each(ctx context.Context, auid AUID, path string, fn func(presence.Presentity, Document) bool) error
+	// Each calls fn with all users' documents of an application usage, until fn
+	// returns false, in the order of the users' names.
+	Each(ctx context.Context, auid AUID, fn func(Key, Document) bool) error
 }

@@ -51,8 +51,9 @@ type Config struct {
 	// users' services; nil: nobody.
 	Trusted func(presence.Principal) bool
 	// Exists reports whether the domain has a resource of that address, which
-	// then is no service's (RFC 4826, 4.4.5). Whoever adds a service learns it:
-	// nil, so that nobody is told who exists.
+	// then is no service's (RFC 4826, 4.4.5). Whoever adds a service learns it,
+	// so that it says no of whom nobody may know; nil: no of all. A user's own
+	// addresses are no service's of his anyway.
 	Exists func(presence.AOR) bool
 	// MaxDocument bounds a document, in bytes; 0: DefaultMaxDocument.
 	MaxDocument int

@@ -496,7 +496,7 @@ func TestServicesAreUnique(t *testing.T) {
 	const asBob = "User: sip:bob@example.com"
 	wantStatus(t, s.do("PUT", mine, doc("sip:friends@example.com"), asAlice, is), 201)
 	wantStatus(t, s.do("PUT", mine, doc("sip:friends@example.com", "urn:x"), asAlice, is), 200)
-	for _, uri := range []string{"sip:friends@example.com", "sip:friends@EXAMPLE.com", "sips:%66riends@example.com", "urn:x", "sip:reception@example.com"} {
+	for _, uri := range []string{"sip:friends@example.com", "sip:friends@EXAMPLE.com", "sips:%66riends@example.com", "urn:x", "sip:reception@example.com", "sip:bob@example.com"} {
 		w := s.do("PUT", bobs, doc("sip:other@example.com", uri), asBob, is)
 		if w.Code != 409 || !strings.Contains(w.Body.String(), `<exists field="rls-services/service%5B2%5D/@uri">`) {
 			t.Errorf("%s: %d %s", uri, w.Code, w.Body)
@@ -507,6 +507,15 @@ func TestServicesAreUnique(t *testing.T) {
 	}
 	if w := s.do("PUT", bobs, doc("sip:a@example.com", "sip:%61@example.com"), asBob, is); w.Code != 409 {
 		t.Errorf("one URI in two spellings: %d", w.Code)
+	}
+	// Documents of other names count, the same user's too; the index leaves them out.
+	elsewhere := strings.Replace(mine, "index", "elsewhere", 1)
+	wantStatus(t, s.do("PUT", elsewhere, doc("sip:friends@example.com"), asAlice, is), 409)
+	wantStatus(t, s.do("PUT", elsewhere, doc("sip:elsewhere@example.com"), asAlice, is), 201)
+	wantStatus(t, s.do("PUT", bobs, doc("sip:elsewhere@example.com"), asBob, is), 409)
+	if w := s.do("GET", "/rls-services/global/index", "", "User: sip:rls@example.com"); w.Code != 200 ||
+		strings.Contains(w.Body.String(), "elsewhere") || !strings.Contains(w.Body.String(), "friends") {
+		t.Errorf("%d: %s", w.Code, w.Body)
 	}
 	// RFC 4825, 11.1: an <exists> for each that is not unique.
 	for text, want := range map[string]int{

@@ -105,11 +105,11 @@ func (m *memory) List(_ context.Context, owner presence.Presentity) (list []Entr
 	return list, nil
 }
 
-func (m *memory) Each(_ context.Context, auid AUID, path string, fn func(presence.Presentity, Document) bool) error {
+func (m *memory) Each(_ context.Context, auid AUID, fn func(Key, Document) bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, k := range m.sorted(func(k Key) bool { return k.AUID == auid && k.Path == path && k.Tree == TreeUsers }) {
-		if !fn(k.Owner, m.docs[k]) {
+	for _, k := range m.sorted(func(k Key) bool { return k.AUID == auid && k.Tree == TreeUsers }) {
+		if !fn(k, m.docs[k]) {
 			return nil
 		}
 	}

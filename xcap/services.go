@@ -136,13 +136,17 @@ func (h *Handler) reserve(ctx context.Context, c *change, added []service) (rele
 		}
 		held = append(held, s.key)
 	}
-	others, err := h.othersServices(ctx, c.key.Owner)
+	others, err := h.othersServices(ctx, c.key)
 	free := func(key string) bool {
 		if _, ok := others[key]; ok || key == blocked {
 			return false
 		}
 		aor, ok := addressOf(key)
-		return !ok || h.cfg.Exists == nil || !h.cfg.Exists(aor)
+		if !ok {
+			return true
+		}
+		self, ok := h.cfg.Presentity(aor)
+		return !(ok && self == c.key.Owner) && (h.cfg.Exists == nil || !h.cfg.Exists(aor))
 	}
 	if err == nil {
 		err = taken(c.new, added, free)
@@ -154,16 +158,17 @@ func (h *Handler) reserve(ctx context.Context, c *change, added []service) (rele
 	return release, nil
 }
 
-// othersServices collects the URIs of all services but those of one user.
-func (h *Handler) othersServices(ctx context.Context, owner presence.Presentity) (map[string]struct{}, error) {
+// othersServices collects the URIs of all services but those of one document.
+// RFC 4826, 4.4.5: of any document, be it in the index or not.
+func (h *Handler) othersServices(ctx context.Context, but Key) (map[string]struct{}, error) {
 	all := map[string]struct{}{}
 	collector, ok := h.cfg.Documents.(Collector)
 	if !ok {
 		return all, nil
 	}
 	var d xmltree.Doc
-	err := collector.Each(ctx, AUIDServices, indexName, func(who presence.Presentity, doc Document) bool {
-		if who == owner || d.Parse(doc.Body, h.limits) != nil {
+	err := collector.Each(ctx, AUIDServices, func(k Key, doc Document) bool {
+		if k == but || d.Parse(doc.Body, h.limits) != nil {
 			return true
 		}
 		for _, s := range services(&d) {
@@ -261,8 +266,9 @@ func servicesIndex(ctx context.Context, h *Handler, _ presence.Presentity) (stri
 	}
 	b = append(b, '>')
 	var d xmltree.Doc
-	err := collector.Each(ctx, AUIDServices, indexName, func(_ presence.Presentity, doc Document) bool {
-		if d.Parse(doc.Body, h.limits) != nil {
+	err := collector.Each(ctx, AUIDServices, func(k Key, doc Document) bool {
+		// RFC 4826, 4.4.7: a service elsewhere is none of the index.
+		if k.Path != indexName || d.Parse(doc.Body, h.limits) != nil {
 			return true
 		}
 		for _, s := range services(&d) {
