@@ -44,7 +44,8 @@ type Notice struct {
 	Kind    NoticeKind   `cbor:"1,keyasint"`
 	Time    int64        `cbor:"2,keyasint"` // Unix nanoseconds
 	Watcher presence.AOR `cbor:"3,keyasint"`
-	Detail  string       `cbor:"4,keyasint,omitempty"`
+	// Detail names the override, or a nameless watcher as presence.Nameless does.
+	Detail string `cbor:"4,keyasint,omitempty"`
 	// Again counts how often an override has taken effect in the hour after Time, and
 	// Last is when it last did, in Unix nanoseconds; 0: not again.
 	Again uint32 `cbor:"5,keyasint,omitempty"`
@@ -135,7 +136,7 @@ func (s *Shard) asked(p *presentity, ev *shard.Event, now time.Time, out *shard.
 	a := p.asker(ev.Who, now)
 	if a.count++; a.count >= pollingAfter && !a.warned {
 		a.warned = true
-		s.notice(p, Notice{Kind: NoticePolling, Watcher: ev.Who.Shown()}, now, out)
+		s.notice(p, Notice{Kind: NoticePolling, Watcher: ev.Who.Shown(), Detail: string(s.nameless(p, ev.Who))}, now, out)
 	}
 }
 
@@ -143,7 +144,7 @@ func (s *Shard) asked(p *presentity, ev *shard.Event, now time.Time, out *shard.
 // been there, be it for one look: who only looks has learned as much.
 func (s *Shard) announce(p *presentity, ev *shard.Event, now time.Time, out *shard.Batch) {
 	if s.foreign(ev) && p.preferences().NewWatchers.Or(false) && s.there(p, ev.Who, now) {
-		s.notice(p, Notice{Kind: NoticeNewWatcher, Watcher: ev.Who.Shown()}, now, out)
+		s.notice(p, Notice{Kind: NoticeNewWatcher, Watcher: ev.Who.Shown(), Detail: string(s.nameless(p, ev.Who))}, now, out)
 	}
 }
 

@@ -286,7 +286,9 @@ func (s *Shard) Watching(id presence.Presentity, q Question) []Watching {
 	c, list := s.supposed(id, q), []Watching(nil)
 	f, owner := s.around(c, q), s.cfg.Owner(id)
 	for _, w := range s.named(p, s.watching(p)) {
-		d := policy.Decide(c.rules, w.who, q.At, owned(owner, w.who, f))
+		facts := owned(owner, w.who, f)
+		facts.Nameless = s.nameless(p, w.who)
+		d := policy.Decide(c.rules, w.who, q.At, facts)
 		if s.decide(p, w.who, q.At).Raised != "" {
 			switch status := statusOf(d.Handling); {
 			case q.NoOverrides && status == watcherinfo.Terminated && !s.conceals(c):

@@ -128,7 +128,19 @@ func (s *Shard) facts(p *presentity, who presence.Principal) policy.Facts {
 	for _, a := range s.cfg.Owner(p.Presentity) {
 		f.Owner = f.Owner || who.Known() && a == who.AOR()
 	}
+	if p.rules != nil && len(p.rules.Decisions) > 0 {
+		f.Nameless = s.nameless(p, who)
+	}
 	return f
+}
+
+// nameless is the address by which p can decide about a watcher that wants to be
+// nameless, and tell it from others; empty for those who do not.
+func (s *Shard) nameless(p *presentity, who presence.Principal) presence.AOR {
+	if !who.Private() {
+		return ""
+	}
+	return presence.Nameless(s.table.WatcherID(p.Presentity, who.AOR()))
 }
 
 // listed reports whether a watcher is in a list that p's rules name. Each of its

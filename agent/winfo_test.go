@@ -101,9 +101,40 @@ func TestPrivateWatcher(t *testing.T) {
 	if len(list) != 3 || list[0].AOR != "sip:bob@example.com" || !list[0].Private {
 		t.Errorf("%+v", list)
 	}
+	// The presentity decides about it by that name, and about nobody else; not about
+	// the same one who says who it is, for that would tell who is nameless.
+	bob, ok := presence.ParseNameless(ids[0])
+	if again, _ := presence.ParseNameless(ids[1]); !ok || again != bob {
+		t.Errorf("%s, %s", bob, again)
+	}
+	r.subscribe("bob", "")
+	decide := func(h policy.Handling) {
+		rules := new(policy.Rules)
+		rules.Set(bob, h)
+		r.do(func(out *shard.Batch) {
+			if err := r.SetRules(alice, rules, r.now, out); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	decide(policy.Block)
+	for who, want := range map[presence.Principal]policy.Handling{
+		private("bob"): policy.Block, private("carol"): policy.Allow, identity.Supposed("sip:bob@example.com", everyDomain): policy.Allow,
+	} {
+		if d := r.decide(r.presentity(alice), who, r.now); d.Handling != want || want == policy.Block && d.Matched != string(bob) {
+			t.Errorf("%+v: %+v", who, d)
+		}
+	}
+	for _, w := range r.Watching(alice, Question{At: r.now}) {
+		if want := policy.Allow; w.Decision.Handling != want {
+			t.Errorf("%+v", w)
+		}
+	}
+	decide(policy.Allow)
 	// It sees itself by its name.
+	r.by(private("bob"), "presence")
 	r.by(private("bob"), "presence.winfo")
-	if d, _ := r.last(); len(d.Lists[0].Watchers) != 2 || d.Lists[0].Watchers[0].URI != "sip:bob@example.com" {
+	if d, _ := r.last(); len(d.Lists[0].Watchers) != 2 || d.Lists[0].Watchers[1].URI != "sip:bob@example.com" {
 		t.Errorf("%+v", d.Lists)
 	}
 }

@@ -422,6 +422,16 @@ func TestTrace(t *testing.T) {
 	if strings.Contains(seen[0], "secret") || !strings.Contains(seen[0], "Authorization: [redacted]\r\n") || !strings.Contains(seen[0], "Subject: x\r\n") {
 		t.Errorf("%s", seen[0])
 	}
+	// Who is to be named to nobody is not named here either.
+	for more, shown := range map[string]bool{"": true, "Privacy: none\n": true, "Privacy: id\n": false} {
+		seen = nil
+		r.receive(udp, text("OPTIONS", "sip:example.com", "P-Asserted-Identity: <sip:dave@example.com>\n"+more))
+		if got := strings.Contains(seen[0], "sip:dave@"); got != shown || !shown && !strings.Contains(seen[0], "P-Asserted-Identity: [redacted]\r\n") {
+			t.Errorf("%s%s", more, seen[0])
+		}
+	}
+	seen = seen[:0]
+	r.receive(udp, in)
 	stop()
 	stop()
 	other()

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/tacit-presence/tacit/identity"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/sip"
 )
@@ -87,14 +88,16 @@ func (t *Trace) show(in bool, m *sip.Message, flow sip.Flow) {
 	}
 }
 
-// redacted is m's text without what proves an identity.
+// redacted is m's text without what proves an identity, and without what others have
+// asserted of somebody who is to be named to nobody (RFC 3325, 7).
 func redacted(m *sip.Message) string {
 	var b strings.Builder
+	nameless := identity.Nameless(m)
 	for line := range strings.SplitAfterSeq(string(m.AppendMessage(nil)), "\n") {
 		name, _, isHeader := strings.Cut(line, ":")
-		switch strings.ToLower(strings.TrimSpace(name)) {
-		case "authorization", "proxy-authorization", "authentication-info":
-			if isHeader {
+		switch field := strings.ToLower(strings.TrimSpace(name)); field {
+		case "authorization", "proxy-authorization", "authentication-info", "p-asserted-identity", "p-preferred-identity":
+			if isHeader && (nameless || !strings.HasPrefix(field, "p-")) {
 				line = name + ": [redacted]\r\n"
 			}
 		}

@@ -65,6 +65,10 @@ func (a *Authenticator) nobody(req *sip.Message) Verdict {
 	return Verdict{Principal: presence.NewPrincipal(presence.Anonymous, presence.MechanismAnonymous)}
 }
 
+// Nameless reports whether a request says, by Privacy or by an anonymous From, that
+// its sender is to be named to nobody. It need not be right, nor known.
+func Nameless(req *sip.Message) bool { return wantsPrivacy(req) || namesNobody(&req.From.URI) }
+
 // wantsPrivacy reports whether the sender asked that its identity be told to
 // nobody: Privacy with "id" (RFC 3325, 9.3), "user" or "header" (RFC 3323, 4.2);
 // "none" beside them has no meaning and does not take them back.

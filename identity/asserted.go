@@ -84,7 +84,7 @@ func (a *Authenticator) assert(req *sip.Message, addr *sip.NameAddr, tel presenc
 	}
 	a.stats.Asserted.Add(1)
 	who := presence.NewPrincipal(aor, presence.MechanismAsserted)
-	if private := wantsPrivacy(req) || namesNobody(&req.From.URI); private || tel != "" {
+	if private := Nameless(req); private || tel != "" {
 		who = who.With(tel, private)
 	}
 	return Verdict{Principal: who}

@@ -58,7 +58,7 @@ func (e *engine) decide(r *Rules, who presence.Principal, now time.Time, f Facts
 // presentities: nothing is remembered for them.
 func (r *Rules) simply(who presence.Principal, f *Facts) Decision {
 	var p *Preferences
-	own, matched := r.decided(who)
+	own, matched := r.decided(who, f)
 	if r != nil {
 		p = r.Preferences
 	}
@@ -196,7 +196,7 @@ const (
 // question makes the key of what matches.
 func (e *engine) question(r *Rules, a *asking) (own decided, matched string) {
 	e.key = append(e.key[:0], make([]byte, keyHeader)...)
-	if own, matched = r.decided(a.who); own.decided {
+	if own, matched = r.decided(a.who, a.facts); own.decided {
 		e.key[keyDecided] = byte(own.handling) + 1
 	}
 	if a.who.Known() {
@@ -214,12 +214,13 @@ func (e *engine) question(r *Rules, a *asking) (own decided, matched string) {
 	return own, matched
 }
 
-// decided looks a watcher up in Decisions, by each of its identities.
-func (r *Rules) decided(who presence.Principal) (d decided, matched string) {
+// decided looks a watcher up in Decisions, by each of its identities and the name
+// that it has where it wants to be nameless.
+func (r *Rules) decided(who presence.Principal, f *Facts) (d decided, matched string) {
 	if r == nil || len(r.Decisions) == 0 || !who.Known() {
 		return d, ""
 	}
-	for _, id := range [...]presence.AOR{who.AOR(), who.Also()} {
+	for _, id := range [...]presence.AOR{who.AOR(), who.Also(), f.Nameless} {
 		if id == "" {
 			continue
 		}

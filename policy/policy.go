@@ -146,6 +146,9 @@ type Facts struct {
 	// Owner says that the watcher is the presentity itself, by any of its
 	// addresses, and so sees everything.
 	Owner bool
+	// Nameless is the name that a Private watcher has to this presentity (see
+	// presence.Nameless): Decisions may be about it. Empty: none.
+	Nameless presence.AOR
 	// Surroundings are the presentity's, for rules that ask for them (Rules.Uses).
 	Surroundings Surroundings
 	// Lists says whether a watcher is in a list that rules name. Nil: in none.

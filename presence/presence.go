@@ -62,6 +62,21 @@ func (m Mechanism) String() string {
 // Anonymous is the address-of-record of everybody who is not known.
 const Anonymous AOR = "sip:anonymous@anonymous.invalid"
 
+// Nameless is the address by which a presentity decides about a watcher that wants
+// to be nameless (Principal.Private): name is what it is called to this presentity
+// alone. Nobody can prove to have such an address.
+func Nameless(name string) AOR { return AOR("sip:" + name + "@anonymous.invalid") }
+
+// ParseNameless makes a Nameless address of the id that such a watcher has in
+// watcher information: its name, a point, and what tells its subscriptions apart.
+func ParseNameless(id string) (a AOR, ok bool) {
+	const name, rest = 20, 8
+	if len(id) != name+1+rest || id[name] != '.' || strings.Trim(id[:name]+id[name+1:], "0123456789abcdef") != "" {
+		return "", false
+	}
+	return Nameless(id[:name]), true
+}
+
 // Principal is who sent a request. It can be made by package identity alone (a
 // test at the root of the module holds this), so holding one with Known true
 // means that somebody has checked it. The zero value is nobody. It is

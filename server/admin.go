@@ -274,10 +274,14 @@ func appendSubs(list []SubInfo, s *agent.Shard, p presence.Presentity) []SubInfo
 		if alive {
 			way = f.Transport.String() + " " + f.Remote.String()
 		}
+		contact := sub.Target()
+		if sub.Watcher.Private() {
+			contact = "" // it may say who that is
+		}
 		list = append(list, SubInfo{
 			ID: sub.Tag.String(), Presentity: sub.Resource.Presentity, Entity: sub.Entity,
-			Watcher: sub.Watcher.AOR(), Event: string(sub.Package.Name()), State: sub.State().String(),
-			Expires: sub.Expires(), Contact: sub.Target(), Flow: way,
+			Watcher: sub.Watcher.Shown(), Event: string(sub.Package.Name()), State: sub.State().String(),
+			Expires: sub.Expires(), Contact: contact, Flow: way,
 		})
 	})
 	return list
@@ -417,6 +421,9 @@ type Offline struct {
 	store store.Store
 	users *identity.Directory
 	core  *Core
+	// secret is the server's: of it are made the names of the nameless, which must
+	// be the same when it runs again.
+	secret []byte
 	desks
 }
 
@@ -451,7 +458,12 @@ func openOffline(cfg Config) (*Offline, error) {
 		_ = st.Close()
 		return nil, err
 	}
-	o := &Offline{store: st, users: users, core: &Core{cfg: cfg, users: users, store: st, addrs: &addresses{}}}
+	secret, _, err := keys(st)
+	if err != nil {
+		_ = st.Close()
+		return nil, err
+	}
+	o := &Offline{store: st, users: users, secret: secret, core: &Core{cfg: cfg, users: users, store: st, addrs: &addresses{}}}
 	o.desks = o.at
 	return o, nil
 }

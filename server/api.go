@@ -127,12 +127,12 @@ type SubInfo struct {
 	ID         string              `json:"id"`
 	Presentity presence.Presentity `json:"presentity"`
 	Entity     string              `json:"entity"`
-	Watcher    presence.AOR        `json:"watcher"`
+	Watcher    presence.AOR        `json:"watcher"` // presence.Anonymous: it is not known, or wants to be nameless
 	Event      string              `json:"event"`
 	State      string              `json:"state"` // active, pending
 	Expires    time.Time           `json:"expires"`
-	Contact    string              `json:"contact"`
-	Flow       string              `json:"flow"` // "UDP 192.0.2.1:5060", or "gone"
+	Contact    string              `json:"contact"` // empty of one who wants to be nameless
+	Flow       string              `json:"flow"`    // "UDP 192.0.2.1:5060", or "gone"
 }
 
 // PubInfo is one live publication.

@@ -170,8 +170,9 @@ type WatcherList struct {
 // WatcherInfo is one watcher as the presentity may know it.
 type WatcherInfo struct {
 	ID       string       `json:"id"`
-	Watcher  presence.AOR `json:"watcher"` // presence.Anonymous: it wants to be nameless
-	State    string       `json:"state"`   // active, pending, waiting (for a decision, and gone), blocked
+	Watcher  presence.AOR `json:"watcher"`        // presence.Anonymous: it wants to be nameless
+	Name     presence.AOR `json:"name,omitempty"` // of one who wants to be nameless: what to decide about it by
+	State    string       `json:"state"`          // active, pending, waiting (for a decision, and gone), blocked
 	Decision string       `json:"decision"`
 	Told     string       `json:"told"`             // what it can take the decision for
 	Reason   string       `json:"reason,omitempty"` // the rules that match; not of the nameless, whom they would name

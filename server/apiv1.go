@@ -296,6 +296,9 @@ func apiAddress(s, domain string) (presence.AOR, error) {
 	if s == "anonymous" {
 		return presence.Anonymous, nil
 	}
+	if a, ok := presence.ParseNameless(s); ok {
+		return a, nil
+	}
 	if s == "" || len(s) > maxAddress {
 		return "", wrong
 	}

@@ -233,7 +233,11 @@ func (d *desk) watchers() (WatcherList, error) {
 				info.State = "blocked"
 			}
 			if w.Private {
-				info.Watcher, info.Reason = presence.Anonymous, ""
+				info.Watcher = presence.Anonymous
+				info.Name, _ = presence.ParseNameless(w.ID)
+				if info.Reason != string(info.Name) {
+					info.Reason = ""
+				}
 			}
 			out.Watchers = append(out.Watchers, info)
 		}

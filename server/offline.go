@@ -61,7 +61,7 @@ func (o *Offline) load(id shard.ID) (*machine, error) {
 	if !ok {
 		composition = compose.Union()
 	}
-	m := o.core.machine(id, composition, make([]byte, 32), new(notifier.Waiting))
+	m := o.core.machine(id, composition, o.secret, new(notifier.Waiting))
 	err := errors.Join(m.agent.Restore(o.store, time.Now()), m.registrar.Restore(o.store))
 	return m, err
 }

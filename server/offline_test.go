@@ -67,6 +67,10 @@ func TestOfflineWithSubscriptionsOfLostConnections(t *testing.T) {
 	s := localServer(t, cfg)
 	c := watching(t, s)
 	defer c.Close()
+	running, err := s.Admin().Watchers(alice)
+	if err != nil || len(running.Watchers) != 1 {
+		t.Fatalf("%+v, %v", running, err)
+	}
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -76,6 +80,10 @@ func TestOfflineWithSubscriptionsOfLostConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer o.Close()
+	// Who is decided about by a name has the same one when the server runs again.
+	if list, err := o.Watchers(alice); err != nil || len(list.Watchers) != 1 || list.Watchers[0].ID != running.Watchers[0].ID {
+		t.Errorf("got %+v, %v, not %+v", list, err, running)
+	}
 	if list, err := o.Subs(""); err != nil || len(list) != 1 || list[0].Flow != "gone" {
 		t.Errorf("got %+v, %v", list, err)
 	}

@@ -12,7 +12,7 @@ import (
 type watchersCmd struct {
 	Presentity string `arg:"" help:"Whose watchers, such as sip:alice@example.com."`
 	Decision   string `arg:"" optional:"" help:"approve, block, polite-block or confirm: decide about WATCHER, as rules allow, block, polite-block and confirm do; forget: take the decision back, as rules remove does. Without it the watchers are listed."`
-	Watcher    string `arg:"" optional:"" help:"Whom to decide about."`
+	Watcher    string `arg:"" optional:"" help:"Whom to decide about: an address, or as the list has one who wants to be nameless."`
 	listing
 	place
 }
@@ -38,6 +38,9 @@ func (c *watchersCmd) Run(e *env) error {
 		return usage("%s whom? Name the watcher", c.Decision)
 	case c.JSON:
 		return usage("--json is for the list")
+	}
+	if a, ok := presence.ParseNameless(c.Watcher); ok {
+		c.Watcher = string(a)
 	}
 	p := pair{Presentity: c.Presentity, Watcher: c.Watcher, place: c.place}
 	if !known {
@@ -67,7 +70,11 @@ func (c *watchersCmd) list(e *env) error {
 			if by == "" {
 				by = "-"
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", called(x.Watcher), x.State, x.Decision, x.Told, when(x.Since), when(x.Expires), printable(by))
+			who := called(x.Watcher)
+			if x.Name != "" {
+				who = string(x.Name)
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", who, x.State, x.Decision, x.Told, when(x.Since), when(x.Expires), printable(by))
 		}
 		if err := w.Flush(); err != nil || len(list.Notices) == 0 {
 			return err
