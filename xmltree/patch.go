@@ -406,12 +406,20 @@ func (a *application) replace(f found) (Edit, error) {
 			}
 		}
 	default:
-		c := a.diff.FirstChild(a.node)
-		if c == None || a.diff.Next(c) != None || a.diff.Kind(c) != d.Kind(f.first) {
+		kinds := []Kind{}
+		for c := a.diff.FirstChild(a.node); c != None; c = a.diff.Next(c) {
+			if !a.diff.IsSpace(c) { // white space is the operation's own lines
+				kinds = append(kinds, a.diff.Kind(c))
+			}
+		}
+		if len(kinds) != 1 || kinds[0] != d.Kind(f.first) {
 			return Edit{}, fmt.Errorf("%w: a node is replaced by one of its kind", ErrInvalidNodeTypes)
 		}
 	}
 	text, err := a.content(d.Parent(f.first))
+	if f.kind != stepText {
+		text = strings.Trim(text, " \t\r\n")
+	}
 	return Edit{Span{d.Span(f.first).Start, d.Span(f.last).End}, text}, err
 }
 
