@@ -4,13 +4,11 @@ import (
 	"bufio"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -34,7 +32,9 @@ type observation struct {
 type prober struct {
 	t               testing.TB
 	user, transport string
+	server          *server
 	conn            net.Conn
+	web             *webConn // made when it is first needed
 	in              *bufio.Reader
 	buf             []byte
 	local           string
@@ -47,16 +47,10 @@ type prober struct {
 
 func newProber(t testing.TB, s *server, number int, transport string) *prober {
 	t.Helper()
-	p := &prober{t: t, number: number, transport: transport, buf: make([]byte, 64<<10), unasked: map[string]*observation{}}
+	p := &prober{t: t, server: s, number: number, transport: transport, buf: make([]byte, 64<<10), unasked: map[string]*observation{}}
 	var err error
 	if transport == "tls" {
-		pem, readErr := os.ReadFile(filepath.Join(s.dir, "ca.pem"))
-		if readErr != nil {
-			t.Fatal(readErr)
-		}
-		pool := x509.NewCertPool()
-		pool.AppendCertsFromPEM(pem)
-		p.conn, err = tls.Dial("tcp", s.sips, &tls.Config{RootCAs: pool})
+		p.conn, err = tls.Dial("tcp", s.sips, &tls.Config{RootCAs: s.roots()})
 	} else {
 		p.conn, err = net.Dial(transport, s.sip)
 	}

@@ -1,11 +1,13 @@
 package peertest
 
 import (
+	"crypto/x509"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -23,6 +25,7 @@ type server struct {
 	t                       testing.TB
 	dir                     string
 	sip, sips, ws, wss, web string
+	https                   string // empty: closed
 	extra                   []string
 }
 
@@ -51,6 +54,18 @@ func (s *server) launch() {
 	args := append([]string{"localserve", "--dir", s.dir, "--sip", s.sip, "--sips", s.sips,
 		"--ws", s.ws, "--wss", s.wss, "--http", s.web}, s.extra...)
 	s.program = launch(s.t, s.dir, binary, args...)
+}
+
+// roots are those that its TLS certificate is to be checked with.
+func (s *server) roots() *x509.CertPool {
+	s.t.Helper()
+	pem, err := os.ReadFile(filepath.Join(s.dir, "ca.pem"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	return pool
 }
 
 // stop ends the server as an operator does, and wants that to go well.
