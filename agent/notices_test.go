@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tacit-presence/tacit/identity"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/shard"
@@ -41,6 +42,28 @@ func TestPolling(t *testing.T) {
 	poll(pollingAfter)
 	if n := r.Notices(alice); len(n) != 2 {
 		t.Errorf("%v", n)
+	}
+}
+
+// Nameless watchers that poll are told apart, and can be decided about, without being
+// named.
+func TestNamelessPolling(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	for _, name := range []string{"bob", "carol", "bob"} {
+		who := identity.RestorePrivate(presence.AOR("sip:"+name+"@example.com"), presence.MechanismAsserted, "", true)
+		for range pollingAfter {
+			r.by(who, "presence")
+		}
+	}
+	n := r.Notices(alice)
+	if len(n) != 2 || n[0].Detail == n[1].Detail {
+		t.Fatalf("%+v", n)
+	}
+	for _, one := range n {
+		if one.Watcher != presence.Anonymous || !strings.HasSuffix(one.Detail, "@anonymous.invalid") || strings.Contains(one.Detail, "example.com") {
+			t.Errorf("%+v", one)
+		}
 	}
 }
 
