@@ -444,6 +444,7 @@ func BenchmarkReadRuleSet(b *testing.B) {
 
 func FuzzReadRuleSet(f *testing.F) {
 	f.Add(ruleDoc(ruleOf("a", one("sip:a@x.example")+`<t:recurring days="mon" from="23:00" until="01:00" zone="Europe/Berlin"/>`, `<pr:provide-mood>1</pr:provide-mood>`)))
+	f.Add(ruleDoc(ruleOf("a", `<identity><many domain="b%C3%BCcher.example."><except domain="straße。example"/><except id="sip:ö@ü.example:5060"/></many><one id="tel:1;phone-context=+1-2;%61=b"/></identity>`, "")))
 	f.Add(ruleDoc(ruleOf("a", `<identity><many domain="%65xample.com"><except id="tel:1;x=y"/></many></identity><validity><from>2026-01-01T24:00:00</from><until>9999-12-31T24:00:00+14:00</until></validity>`, `<gp:provide-location/>`)))
 	f.Add(ruleDoc(`<rule/><rule><conditions><ocp:other-identity/><ocp:anonymous-request/></conditions></rule>`))
 	f.Fuzz(func(t *testing.T, text string) {

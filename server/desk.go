@@ -110,14 +110,14 @@ func (d *desk) explain(q ExplainQuery) (Explanation, error) {
 	out := Explanation{
 		Presentity: d.p, Watcher: q.Watcher, At: q.At, Decision: e.Decision.Handling.String(), Reason: e.Decision.Matched,
 		Concealed: e.Concealed, Told: told(e.Decision, e.Concealed), Permissions: e.Decision.Permissions.Words(),
-		Capped: d.operators(e.Decision.Capped), Raised: d.operators(e.Decision.Raised), Until: e.Decision.Until,
+		Capped: d.operators(e.Decision.Capped), Raised: d.operators(e.Decision.Raised), Until: e.Decision.Until.UTC(),
 		Rules: []RuleFound{}, Warnings: append([]string{}, e.Warnings...), Document: e.Document,
 	}
 	for _, r := range e.Rules {
 		if !d.shows(r.Name) {
 			continue
 		}
-		out.Rules = append(out.Rules, RuleFound{Name: r.Name, Matches: r.Matched, Why: r.Failed, Adds: r.Adds, Until: r.Until})
+		out.Rules = append(out.Rules, RuleFound{Name: r.Name, Matches: r.Matched, Why: r.Failed, Adds: r.Adds, Until: r.Until.UTC()})
 	}
 	return out, nil
 }

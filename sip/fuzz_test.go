@@ -65,6 +65,7 @@ func FuzzURI(f *testing.F) {
 	for _, s := range []string{
 		"sip:alice@example.com", "sips:a%20b:pw@[2001:db8::1]:5061;x=y?s=1", "tel:+1-201-555;ext=9", "pres:a@b.c",
 		"sip:a%40b@c.d", "urn:x", "sip:[2001:db8:::192.0.2.1]", "sip:a@b.c;%6C%72;n=%41",
+		"tel:7;phone-context=+1-2;ext=-;%61=%42.", "tel:*#a;phone-context=Example.com.",
 	} {
 		f.Add(s)
 	}
@@ -76,6 +77,15 @@ func FuzzURI(f *testing.F) {
 		again, err := ParseURI(u.String())
 		if err != nil || again != u || !u.Equal(again) {
 			t.Fatalf("%q: %+v\n%q: %+v %v", s, u, u.String(), again, err)
+		}
+		if tel, err := u.Tel(); err == nil {
+			same, err := ParseURI(string(tel))
+			if err != nil || !same.Equal(u) {
+				t.Fatalf("%q: as an identity %q: %v", s, tel, err)
+			}
+			if twice, err := same.Tel(); err != nil || twice != tel {
+				t.Fatalf("%q: %q is not canonical: %q %v", s, tel, twice, err)
+			}
 		}
 		aor, err := u.AOR()
 		if err != nil {

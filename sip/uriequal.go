@@ -140,11 +140,15 @@ func (u *URI) canonicalTel() string {
 	for i := 0; i < len(u.Params); {
 		name, value, flag, end := uriParamAt(u.Params, i)
 		name, value = lower(unescapeUnreserved(name)), lower(unescapeUnreserved(value))
+		bare := value
 		switch {
 		case name == "ext", name == "phone-context" && strings.HasPrefix(value, "+"):
-			value = withoutSeparators(value)
+			bare = withoutSeparators(value)
 		case name == "phone-context":
-			value = strings.TrimSuffix(value, ".")
+			bare = strings.TrimSuffix(value, ".")
+		}
+		if bare != "" { // else it is no number, and no name
+			value = bare
 		}
 		if !flag {
 			name += "=" + value
