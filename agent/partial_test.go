@@ -1,11 +1,11 @@
 package agent
 
 import (
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/tacit-presence/tacit/pidf"
+	"github.com/tacit-presence/tacit/rfc/vectors"
 	"github.com/tacit-presence/tacit/sip"
 )
 
@@ -85,15 +85,7 @@ func TestPartialPublication(t *testing.T) {
 // TestPartialPublicationExample is RFC 5264, 6: M1 and M3.
 func TestPartialPublicationExample(t *testing.T) {
 	t.Parallel()
-	data, err := os.ReadFile("../pidf/testdata/partial/rfc5264-6.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(data), "-- full --\n")
-	m1, m3, ok := strings.Cut(rest, "\n-- diff --\n")
-	if !ok {
-		t.Fatal("no messages")
-	}
+	m1, m3 := vectors.Text(t, "rfc5264/6", "full"), vectors.Text(t, "rfc5264/6", "diff")
 	r := newRig(t, nil)
 	r.subscribe("bob", "")
 	tag := get(r.partial(m1, ""), sip.HeaderSIPETag)

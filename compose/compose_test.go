@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tacit-presence/tacit/pidf"
+	"github.com/tacit-presence/tacit/rfc/vectors"
 	"github.com/tacit-presence/tacit/xmltree"
 )
 
@@ -416,7 +417,7 @@ func FuzzCompose(f *testing.F) {
 	if err != nil || len(files) == 0 {
 		f.Fatal(err)
 	}
-	var bodies []string
+	bodies := vectors.Documents(f, "presence")
 	for _, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {

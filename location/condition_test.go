@@ -23,7 +23,7 @@ func target(t testing.TB, locations ...string) Target {
 
 func conditions(t *testing.T, name string) []Condition {
 	t.Helper()
-	doc, _ := vector(t, "testdata/"+name)
+	doc := vector(t, name, "rules")
 	var list []Condition
 	for _, n := range find(doc, PolicySpace, "location-condition") {
 		c, err := ParseCondition(doc, n)
@@ -57,24 +57,24 @@ func TestConditionVectors(t *testing.T) {
 		at   []string
 		want bool
 	}{
-		{"rfc6772-7.1.xml", []string{neuperlach}, true},
-		{"rfc6772-7.1.xml", []string{strings.ReplaceAll(neuperlach, "Munich", "\n Munich ")}, true},
-		{"rfc6772-7.1.xml", []string{strings.ReplaceAll(neuperlach, "Munich", "munich")}, false},
-		{"rfc6772-7.1.xml", []string{strings.ReplaceAll(neuperlach, "<ca:HNO>6</ca:HNO>", "")}, false},
-		{"rfc6772-7.1.xml", []string{point(48.1, 11.6)}, false},
-		{"rfc6772-7.1.xml", nil, false},
-		{"rfc6772-7.2.xml", []string{point(opera[0], opera[1])}, true},
-		{"rfc6772-7.2.xml", []string{circle(opera[0], opera[1], 1500)}, true},
-		{"rfc6772-7.2.xml", []string{circle(opera[0], opera[1], 1500.1)}, false},
-		{"rfc6772-7.2.xml", []string{circle(opera[0]+0.009, opera[1], 490)}, true}, // 998 m north
-		{"rfc6772-7.2.xml", []string{circle(opera[0]+0.009, opera[1], 510)}, false},
-		{"rfc6772-7.2.xml", []string{circle(opera[0], opera[1], 10) + `<gml:Curve/>`}, false},
-		{"rfc6772-7.2.xml", []string{circle(opera[0], opera[1], 10) + circle(0, 0, 10)}, false},
-		{"rfc6772-7.2.xml", []string{neuperlach}, false},
-		{"rfc6772-7.2.xml", nil, false},
-		{"rfc6772-7.3.xml", []string{neuperlach}, true},
-		{"rfc6772-7.3.xml", []string{circle(-34.410649, 150.87651, 30)}, true},
-		{"rfc6772-7.3.xml", []string{point(0, 0)}, false},
+		{"rfc6772/7.1", []string{neuperlach}, true},
+		{"rfc6772/7.1", []string{strings.ReplaceAll(neuperlach, "Munich", "\n Munich ")}, true},
+		{"rfc6772/7.1", []string{strings.ReplaceAll(neuperlach, "Munich", "munich")}, false},
+		{"rfc6772/7.1", []string{strings.ReplaceAll(neuperlach, "<ca:HNO>6</ca:HNO>", "")}, false},
+		{"rfc6772/7.1", []string{point(48.1, 11.6)}, false},
+		{"rfc6772/7.1", nil, false},
+		{"rfc6772/7.2", []string{point(opera[0], opera[1])}, true},
+		{"rfc6772/7.2", []string{circle(opera[0], opera[1], 1500)}, true},
+		{"rfc6772/7.2", []string{circle(opera[0], opera[1], 1500.1)}, false},
+		{"rfc6772/7.2", []string{circle(opera[0]+0.009, opera[1], 490)}, true}, // 998 m north
+		{"rfc6772/7.2", []string{circle(opera[0]+0.009, opera[1], 510)}, false},
+		{"rfc6772/7.2", []string{circle(opera[0], opera[1], 10) + `<gml:Curve/>`}, false},
+		{"rfc6772/7.2", []string{circle(opera[0], opera[1], 10) + circle(0, 0, 10)}, false},
+		{"rfc6772/7.2", []string{neuperlach}, false},
+		{"rfc6772/7.2", nil, false},
+		{"rfc6772/7.3", []string{neuperlach}, true},
+		{"rfc6772/7.3", []string{circle(-34.410649, 150.87651, 30)}, true},
+		{"rfc6772/7.3", []string{point(0, 0)}, false},
 	} {
 		if got := conditions(t, c.file)[0].Holds(target(t, c.at...)); got != c.want {
 			t.Errorf("%s at %v: %v", c.file, c.at, got)
@@ -140,7 +140,7 @@ func TestConditionForms(t *testing.T) {
 // TestTargetPrefers holds RFC 5491, 3, rule 8 with the example of 3.4.
 func TestTargetPrefers(t *testing.T) {
 	t.Parallel()
-	doc, _ := vector(t, "testdata/rfc5491-3.4-figure-3.xml")
+	doc := vector(t, "rfc5491/3.4-figure-3", "presence")
 	list, err := ReadAll(doc, xmltree.Document)
 	if err != nil {
 		t.Fatal(err)

@@ -5,35 +5,18 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/tacit-presence/tacit/pidf"
+	"github.com/tacit-presence/tacit/rfc/vectors"
 	"github.com/tacit-presence/tacit/xmltree"
 )
 
-var expectation = regexp.MustCompile(`<!-- expect: (.*); (RFC [^>]*) -->`)
-
-// vector reads a file of testdata and what it expects.
-func vector(t *testing.T, name string) (doc *xmltree.Doc, want string) {
+// vector reads a file of a vector.
+func vector(t testing.TB, name, file string) *xmltree.Doc {
 	t.Helper()
-	text, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := expectation.FindSubmatch(text)
-	if m == nil {
-		t.Fatal("no expectation")
-	}
-	doc, err = xmltree.Parse(string(text), xmltree.Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return doc, string(m[1])
+	return parse(t, vectors.Text(t, name, file))
 }
 
 func parse(t testing.TB, text string) *xmltree.Doc {
@@ -55,99 +38,25 @@ func find(doc *xmltree.Doc, space, local string) (list []xmltree.Node) {
 	return list
 }
 
-// describe tells of an object what the vectors expect.
-func describe(o Object) string {
-	parts := []string{}
-	for _, s := range o.Shapes {
-		text := s.Kind.String()
-		if len(s.Vertices) > 0 {
-			text += fmt.Sprint(" ", len(s.Vertices))
-		}
-		if s.Solid {
-			text += " 3D"
-		}
-		parts = append(parts, text)
-	}
-	for _, c := range o.Civic {
-		parts = append(parts, fmt.Sprint("civic ", len(c.Items)))
-	}
-	if o.Unread > 0 {
-		parts = append(parts, fmt.Sprint("unread ", o.Unread))
-	}
-	return [...]string{"device ", "tuple ", "person ", "elsewhere "}[o.Place] + strings.Join(parts, ", ")
-}
-
-// TestObjectVectors reads the presence documents of RFC 4119, 2.3 and RFC 5491.
-func TestObjectVectors(t *testing.T) {
+// TestEditsOfExamples edits the location objects of RFC 4119, 2.3 and RFC 5491.
+func TestEditsOfExamples(t *testing.T) {
 	t.Parallel()
-	var files []string
-	for _, rfc := range []string{"rfc4119", "rfc5491"} {
-		list, err := filepath.Glob("testdata/" + rfc + "-*.xml")
-		if err != nil {
-			t.Fatal(err)
+	for _, v := range append(vectors.Matching(t, "rfc4119/*"), vectors.Matching(t, "rfc5491/*")...) {
+		doc := vector(t, v.Name, "presence")
+		for _, g := range AppendNodes(nil, doc, xmltree.Document) {
+			checkEdits(t, doc, g)
 		}
-		files = append(files, list...)
-	}
-	if len(files) != 14 {
-		t.Fatalf("%d files", len(files))
-	}
-	for _, name := range files {
-		t.Run(filepath.Base(name), func(t *testing.T) {
-			t.Parallel()
-			doc, want := vector(t, name)
-			if _, err := pidf.Parse(doc.Source()); err != nil {
-				t.Error(err)
-			}
-			objects, err := ReadAll(doc, xmltree.Document)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got []string
-			for _, o := range objects {
-				got = append(got, describe(o))
-			}
-			if g := strings.Join(got, " + "); g != want {
-				t.Errorf("got %q, want %q", g, want)
-			}
-			for _, g := range AppendNodes(nil, doc, xmltree.Document) {
-				checkEdits(t, doc, g)
-			}
-		})
-	}
-}
-
-func TestNumbersOfShapes(t *testing.T) {
-	t.Parallel()
-	read := func(name string) Shape {
-		doc, _ := vector(t, "testdata/"+name)
-		list, err := ReadAll(doc, xmltree.Document)
-		if err != nil || len(list) != 1 || len(list[0].Shapes) != 1 {
-			t.Fatal(name, err)
-		}
-		return list[0].Shapes[0]
-	}
-	if s := read("rfc5491-5.2.5-figure-12.xml"); s.Center != (Position{-43.5723, 153.2176, 0}) || s.Inner != 3594 || s.Radius != 4148 || s.Start != 20 || s.Opening != 20 {
-		t.Errorf("arc band %+v", s.Radius)
-	}
-	if s := read("rfc5491-5.2.7-figure-15.xml"); s.Center.Alt != 26.3 || s.SemiMajor != 7.7156 || s.SemiMinor != 3.31 || s.Vertical != 28.7 || s.Orientation != 90 {
-		t.Error("ellipsoid")
-	}
-	if s := read("rfc5491-5.2.8-figure-17.xml"); s.Height != 2.4 || s.Vertices[2] != (Position{42.656844, -73.348157, 36.6}) {
-		t.Error("prism")
-	}
-	if a, b := read("rfc5491-5.2.2-figure-7.xml"), read("rfc5491-5.2.2-figure-8.xml"); len(a.Vertices) != 6 || fmt.Sprintf("%.4f", a.Vertices[3].Lat) != fmt.Sprintf("%.4f", b.Vertices[3].Lat) {
-		t.Error("the two forms of a polygon differ")
 	}
 }
 
 func TestCivicVector(t *testing.T) {
 	t.Parallel()
-	doc, want := vector(t, "testdata/rfc5139-5.xml")
+	doc := vector(t, "rfc5139/5", "civic")
 	c, err := readCivic(doc, doc.Root())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range map[string]string{"country": "AU", "A3": want, "A4": "North Wollongong", "LMK": "Gilligan's Island", "ROOM": "Westerns and Classics", "POBOX": "Private Box 15"} {
+	for name, value := range map[string]string{"country": "AU", "A3": "Wollongong", "A4": "North Wollongong", "LMK": "Gilligan's Island", "ROOM": "Westerns and Classics", "POBOX": "Private Box 15"} {
 		if v, ok := c.Value(xmltree.Name{Space: CivicSpace, Local: name}); !ok || v != value {
 			t.Errorf("%s is %q", name, v)
 		}
@@ -296,7 +205,7 @@ func TestBadObjects(t *testing.T) {
 
 func TestLogsHideLocations(t *testing.T) {
 	t.Parallel()
-	doc, _ := vector(t, "testdata/rfc5491-3.4-figure-3.xml")
+	doc := vector(t, "rfc5491/3.4-figure-3", "presence")
 	list, err := ReadAll(doc, xmltree.Document)
 	if err != nil {
 		t.Fatal(err)

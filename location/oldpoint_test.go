@@ -54,7 +54,7 @@ func TestOldPoint(t *testing.T) {
 // told as a circle.
 func TestOldPointIsAPlace(t *testing.T) {
 	t.Parallel()
-	doc, _ := vector(t, "testdata/rfc4119-2.3-a.xml")
+	doc := vector(t, "rfc4119/2.3-geodetic", "presence")
 	objects, err := ReadAll(doc, xmltree.Document)
 	if err != nil {
 		t.Fatal(err)

@@ -31,19 +31,6 @@ func readRule(t testing.TB, doc *xmltree.Doc, n xmltree.Node) (Permission, error
 	return tr.Permission(), nil
 }
 
-// TestTransformationVectors reads the rules of RFC 6772, 7.4.
-func TestTransformationVectors(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{"rfc6772-7.4-a.xml", "rfc6772-7.4-b.xml"} {
-		doc, want := vector(t, "testdata/"+name)
-		n := find(doc, "urn:ietf:params:xml:ns:common-policy", "transformations")[0]
-		p, err := readRule(t, doc, n)
-		if err != nil || p.String() != want {
-			t.Errorf("%s: %q, %v", name, p, err)
-		}
-	}
-}
-
 func TestTransformationForms(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ text, want string }{

@@ -5,12 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/tacit-presence/tacit/rfc/vectors"
 	"github.com/tacit-presence/tacit/xmltree"
 )
 
@@ -45,18 +44,6 @@ func canonical(t testing.TB, src string) string {
 	return b.String()
 }
 
-func spaceless(s string) string { return strings.Join(strings.Fields(s), "") }
-
-func section(t testing.TB, file, name string) string {
-	t.Helper()
-	_, s, ok := strings.Cut(file, "-- "+name+" --\n")
-	if !ok {
-		t.Fatalf("no section %s", name)
-	}
-	s, _, _ = strings.Cut(s, "\n-- ")
-	return s
-}
-
 func parsePartial(t testing.TB, body string) *PartialDocument {
 	t.Helper()
 	p, err := ParsePartial(body)
@@ -64,52 +51,6 @@ func parsePartial(t testing.TB, body string) *PartialDocument {
 		t.Fatalf("%v in\n%s", err, body)
 	}
 	return p
-}
-
-func TestPartialVectors(t *testing.T) {
-	t.Parallel()
-	files, err := filepath.Glob("testdata/partial/*.txt")
-	if err != nil || len(files) != 3 {
-		t.Fatalf("%d files, %v", len(files), err)
-	}
-	for _, name := range files {
-		t.Run(filepath.Base(name), func(t *testing.T) {
-			data, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			file := string(data)
-			old, ok := parsePartial(t, section(t, file, "full")).Full()
-			if !ok {
-				t.Fatal("not full")
-			}
-			if strings.Contains(old, "pidf-diff") || strings.Contains(old, "version=\"5") {
-				t.Errorf("not plain PIDF:\n%s", old)
-			}
-			diff := parsePartial(t, section(t, file, "diff"))
-			if _, ok := diff.Full(); ok {
-				t.Error("a diff that is full")
-			}
-			got, err := diff.Apply(old)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if strings.Contains(file, "-- result --\n") {
-				want, _ := parsePartial(t, section(t, file, "result")).Full()
-				if have, want := spaceless(canonical(t, got)), spaceless(canonical(t, want)); have != want {
-					t.Errorf("got\n%s\nwant\n%s", have, want)
-				}
-			}
-			d, err := Parse(got)
-			if err != nil {
-				t.Fatal(err)
-			}
-			parts := d.Parts()
-			if len(parts) != 7 || parts[2].Basic != Open || parts[1].Priority != 700 || parts[3].ID != "ert4773" || strings.Contains(got, "busy") {
-				t.Errorf("got\n%s", got)
-			}
-		})
-	}
 }
 
 const partialOld = prolog + ` xmlns:dm="` + DataModelSpace + `" entity="sip:a@example.com">
@@ -429,22 +370,11 @@ func TestPartialRedacts(t *testing.T) {
 // FuzzParsePartial holds that what a stranger sends is refused, or makes a
 // document that Parse takes.
 func FuzzParsePartial(f *testing.F) {
-	files, err := filepath.Glob("testdata/partial/*.txt")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, name := range files {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
-		full, err := ParsePartial(section(f, string(data), "full"))
-		if err != nil {
-			f.Fatal(err)
-		}
-		old, _ := full.Full()
-		f.Add(section(f, string(data), "full"), partialOld)
-		f.Add(section(f, string(data), "diff"), old)
+	for _, name := range []string{"rfc5262/6", "rfc5263/5", "rfc5264/6"} {
+		full := vectors.Text(f, name, "full")
+		old, _ := parsePartial(f, full).Full()
+		f.Add(full, partialOld)
+		f.Add(vectors.Text(f, name, "diff"), old)
 	}
 	f.Fuzz(func(t *testing.T, body, old string) {
 		p, err := ParsePartial(body)

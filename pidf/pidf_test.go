@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tacit-presence/tacit/rfc/vectors"
 	"github.com/tacit-presence/tacit/xmltree"
 )
 
@@ -18,7 +19,7 @@ import (
 func TestDocuments(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.xml")
-	if err != nil || len(files) < 12 {
+	if err != nil || len(files) < 6 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	for _, name := range files {
@@ -56,13 +57,10 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
+// load reads the presence document of a vector.
 func load(t testing.TB, name string) *Document {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", name+".xml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := Parse(string(text))
+	d, err := Parse(vectors.Text(t, name, "presence"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +69,7 @@ func load(t testing.TB, name string) *Document {
 
 func TestRead(t *testing.T) {
 	t.Parallel()
-	d := load(t, "rfc4480")
+	d := load(t, "rfc4480/4")
 	if d.Entity() != "pres:someone@example.com" || len(d.Bindings()) != 4 {
 		t.Errorf("entity %s, %v", d.Entity(), d.Bindings())
 	}
@@ -254,7 +252,7 @@ func TestWorstCase(t *testing.T) {
 
 func TestRedaction(t *testing.T) {
 	t.Parallel()
-	d := load(t, "rfc4480")
+	d := load(t, "rfc4480/4")
 	var b strings.Builder
 	slog.New(slog.NewTextHandler(&b, nil)).Info("x", "doc", d)
 	fmt.Fprintf(&b, "%v %+v %#v %s", d, d, d, d)
@@ -310,6 +308,9 @@ func FuzzParse(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(string(text))
+	}
+	for _, text := range vectors.Documents(f, "presence") {
+		f.Add(text)
 	}
 	f.Add(head + `<tuple id="t"><foo/><contact priority="9">c</contact><bar xmlns=""/><status><x:y/><basic>away</basic></status></tuple></presence>`)
 	f.Fuzz(func(t *testing.T, body string) {

@@ -3,18 +3,24 @@ package policy
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/tacit-presence/tacit/compose"
 	"github.com/tacit-presence/tacit/pidf"
+	"github.com/tacit-presence/tacit/rfc/vectors"
 )
 
-// publications reads documents of pidf's test data, the newest first.
+// publications reads documents of pidf's test data or of vectors, the newest first.
 func publications(t testing.TB, names ...string) compose.Raw {
 	t.Helper()
 	texts := make([]string, len(names))
 	for i, name := range names {
+		if strings.Contains(name, "/") {
+			texts[i] = vectors.Text(t, name, "presence")
+			continue
+		}
 		text, err := os.ReadFile(filepath.Join("..", "pidf", "testdata", name+".xml"))
 		if err != nil {
 			t.Fatal(err)
@@ -55,7 +61,7 @@ func BenchmarkApply(b *testing.B) {
 	for name, g := range map[string]*grant{"friends": friends(), "coarse": coarse, "all-attributes": {
 		devices: selection{all: true}, persons: selection{all: true}, services: selection{all: true}, everything: true,
 	}} {
-		for _, file := range []string{"rfc4480", "sample", "client-linphone"} {
+		for _, file := range []string{"rfc4480/4", "sample", "client-linphone"} {
 			b.Run(name+"/"+file, func(b *testing.B) {
 				d := Decision{Handling: Allow, Permissions: g.finish()}
 				raw := publications(b, file)
@@ -72,7 +78,7 @@ func BenchmarkApply(b *testing.B) {
 
 // BenchmarkTree is what the first view of a composition costs more.
 func BenchmarkTree(b *testing.B) {
-	raw := publications(b, "rfc4480")
+	raw := publications(b, "rfc4480/4")
 	b.ReportAllocs()
 	for b.Loop() {
 		doc := raw.Document().With(raw.Parts())

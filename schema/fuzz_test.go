@@ -13,17 +13,17 @@ import (
 // FuzzValidate holds that no document upsets a validator, that every refusal
 // says where and why in few words, and that validators remember nothing.
 func FuzzValidate(f *testing.F) {
-	for _, v := range vectors(f) {
+	for _, v := range everyVector(f) {
 		f.Add(v.text)
 	}
-	all := validators()
+	validators := validators()
 	f.Fuzz(func(t *testing.T, src string) {
 		d, err := xmltree.Parse(src, xmltree.DefaultLimits())
 		if err != nil {
 			return
 		}
 		accepted := 0
-		for name, valid := range all {
+		for name, valid := range validators {
 			err := valid(d)
 			if again := valid(d); fmt.Sprint(err) != fmt.Sprint(again) {
 				t.Fatalf("%s: %v, then %v", name, err, again)

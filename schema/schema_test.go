@@ -2,11 +2,13 @@ package schema
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/tacit-presence/tacit/rfc/vectors"
 	"github.com/tacit-presence/tacit/xmltree"
 )
 
@@ -29,26 +31,26 @@ func validators() map[string]Validator {
 	}
 }
 
-// vector is a document of testdata: its first comment names its schema and what
-// to expect of it: ok, or a part of the error.
+// vector is a document of testdata, whose first comment names its schema and what
+// to expect of it, ok or a part of the error; or one of the RFCs, whose verdicts
+// are held with the other vectors.
 type vector struct {
 	name, schema, expect, text string
 }
 
-func vectors(t testing.TB) []vector {
+func ownVectors(t testing.TB) (list []vector) {
 	t.Helper()
-	files, err := filepath.Glob("testdata/*/*.xml")
-	if err != nil || len(files) < 80 {
+	files, err := filepath.Glob("testdata/own/*.xml")
+	if err != nil || len(files) < 16 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
-	var list []vector
 	for _, f := range files {
 		text, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)
 		}
 		head, _, _ := strings.Cut(string(text), "-->")
-		v := vector{name: filepath.ToSlash(strings.TrimPrefix(f, "testdata/")), text: string(text)}
+		v := vector{name: filepath.Base(f), text: string(text)}
 		for _, field := range strings.Split(head, ";") {
 			field = strings.TrimPrefix(strings.TrimSpace(field), "<!-- ")
 			if s, ok := strings.CutPrefix(field, "schema: "); ok {
@@ -66,6 +68,25 @@ func vectors(t testing.TB) []vector {
 	return list
 }
 
+// everyVector lists our own and the RFCs'.
+func everyVector(t testing.TB) []vector {
+	t.Helper()
+	list := ownVectors(t)
+	for name := range validators() {
+		roots := map[string][]string{"pres-rules": {"ruleset"}, "common-policy": {"ruleset"}, "test": {"root", "foo"}, "xcap-caps": nil, "xcap-directory": nil, "preferences": nil}
+		names, ok := roots[name]
+		if !ok {
+			names = []string{name}
+		}
+		for _, root := range names {
+			for i, text := range vectors.Documents(t, root) {
+				list = append(list, vector{name: fmt.Sprintf("%s %d of the RFCs", root, i), schema: name, text: text})
+			}
+		}
+	}
+	return list
+}
+
 func parse(t testing.TB, text string) *xmltree.Doc {
 	t.Helper()
 	d, err := xmltree.Parse(text, xmltree.DefaultLimits())
@@ -77,11 +98,11 @@ func parse(t testing.TB, text string) *xmltree.Doc {
 
 func TestVectors(t *testing.T) {
 	t.Parallel()
-	all := validators()
-	for _, v := range vectors(t) {
+	validators := validators()
+	for _, v := range ownVectors(t) {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			valid := all[v.schema]
+			valid := validators[v.schema]
 			if valid == nil {
 				t.Fatalf("no schema %q", v.schema)
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/rfc/vectors"
 )
 
 const (
@@ -31,15 +32,24 @@ func tell(raw compose.Raw, d policy.Decision, entity string) Final {
 	return Finish(filtered, alice, entity)
 }
 
+// text reads a document of pidf's test data, or of a vector.
+func text(t testing.TB, name string) string {
+	t.Helper()
+	if strings.Contains(name, "/") {
+		return vectors.Text(t, name, "presence")
+	}
+	text, err := os.ReadFile(filepath.Join("..", "pidf", "testdata", name+".xml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 func load(t testing.TB, names ...string) compose.Raw {
 	t.Helper()
 	var pubs []compose.Publication
 	for i, name := range names {
-		text, err := os.ReadFile(filepath.Join("..", "pidf", "testdata", name+".xml"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		doc, err := pidf.Parse(string(text))
+		doc, err := pidf.Parse(text(t, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,13 +166,13 @@ func bodies(t *testing.T) (list []string) {
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
 	}
+	names := []string{"rfc3863/4.3.1", "rfc3863/4.3.2", "rfc3863/4.3.3", "rfc3863/4.2.4", "rfc4480/4"}
 	for _, name := range files {
-		name = strings.TrimSuffix(filepath.Base(name), ".xml")
-		if name == "rfc4479" { // has no entity
-			continue
-		}
-		list = append(list, tell(load(t, name), allow, asked).Body(), tell(load(t, name, "rfc4480"), allow, asked).Body(),
-			tell(load(t, "rfc3863-prefix", name, name), allow, asked).Body())
+		names = append(names, strings.TrimSuffix(filepath.Base(name), ".xml"))
+	}
+	for _, name := range names {
+		list = append(list, tell(load(t, name), allow, asked).Body(), tell(load(t, name, "rfc4480/4"), allow, asked).Body(),
+			tell(load(t, "rfc3863/4.2.2-prefix", name, name), allow, asked).Body())
 	}
 	return append(list, Unavailable(alice, asked).Body())
 }

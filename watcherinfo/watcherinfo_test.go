@@ -3,39 +3,13 @@ package watcherinfo
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/tacit-presence/tacit/rfc/vectors"
 	"github.com/tacit-presence/tacit/xmltree"
 )
-
-// TestVectors reads the documents in testdata; each says what is to be expected.
-func TestVectors(t *testing.T) {
-	t.Parallel()
-	paths, err := filepath.Glob("testdata/*.xml")
-	if err != nil || len(paths) == 0 {
-		t.Fatal(err, len(paths))
-	}
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, expect, ok := strings.Cut(string(text), "<!-- expect: ")
-		if !ok {
-			t.Fatalf("%s expects nothing", path)
-		}
-		d, err := Parse(string(text))
-		if want := strings.HasPrefix(expect, "ok;"); (err == nil) != want {
-			t.Errorf("%s: %v", path, err)
-		} else if err == nil {
-			roundTrip(t, d)
-		}
-	}
-}
 
 func roundTrip(t *testing.T, d Document) {
 	t.Helper()
@@ -51,11 +25,7 @@ func roundTrip(t *testing.T, d Document) {
 // professor is the example of RFC 3858, 5.
 func professor(t *testing.T) Document {
 	t.Helper()
-	text, err := os.ReadFile("testdata/rfc3858-5.xml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := Parse(string(text))
+	d, err := Parse(vectors.Text(t, "rfc3858/5", "watcherinfo"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,13 +226,8 @@ func TestNames(t *testing.T) {
 
 // FuzzParse: what is read comes back from what is written of it.
 func FuzzParse(f *testing.F) {
-	paths, _ := filepath.Glob("testdata/*.xml")
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(string(text))
+	for _, text := range vectors.Documents(f, "watcherinfo") {
+		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		d, err := Parse(text)

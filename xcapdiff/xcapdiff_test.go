@@ -7,26 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/txtar"
-
-	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/rfc/vectors"
 	"github.com/tacit-presence/tacit/schema"
 	"github.com/tacit-presence/tacit/xmltree"
 )
-
-// vectors gives the documents of a file: section, number and kind to text.
-func vectors(t testing.TB, name string) map[string]string {
-	t.Helper()
-	a, err := txtar.ParseFile("testdata/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := map[string]string{}
-	for _, f := range a.Files {
-		list[f.Name] = strings.TrimSuffix(string(f.Data), "\n")
-	}
-	return list
-}
 
 var conforms = schema.XCAPDiff()
 
@@ -47,71 +31,26 @@ func valid(t testing.TB, text string) Diff {
 	return d
 }
 
-// All documents of RFC 5874 and RFC 5875 are read, and say the same when they are
-// written anew.
-func TestDocumentsOfTheRFCs(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{"rfc5874.txt", "rfc5875.txt"} {
-		count := 0
-		for section, text := range vectors(t, name) {
-			if !strings.HasSuffix(section, "diff") {
-				continue
-			}
-			count++
-			d := valid(t, text)
-			if again := valid(t, d.Text()); again.Text() != d.Text() || len(again.Items) != len(d.Items) {
-				t.Errorf("%s, %s: written as\n%sand then as\n%s", name, section, d.Text(), again.Text())
-			}
-		}
-		if count < 9 {
-			t.Errorf("%s: %d documents", name, count)
-		}
-	}
-}
-
-// RFC 5874, A.2: either document makes of what Joe has what the server has.
-func TestPatchesOfRFC5874(t *testing.T) {
-	t.Parallel()
-	const (
-		sel    = "tests/users/sip:joe@example.com/index"
-		before = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<doc id=\"bar\">\n  <note>This is a sample document</note>\n</doc>"
-		after  = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<doc id=\"bar\">\n  <note>This is a sample document</note>\n" +
-			"<foo>this is a new element</foo><bar>this is a bar element\n</bar><foobar>this is a foobar element</foobar></doc>"
-	)
-	all := vectors(t, "rfc5874.txt")
-	for section, etag := range map[string]presence.EntityTag{"A.2 1 diff": "7ahggs3", "A.2 2 diff": "7ahggs"} {
-		var c Copies
-		c.Fetched(sel, etag, before)
-		if err := c.Apply(valid(t, all[section])); err != nil {
-			t.Fatal(section, err)
-		}
-		if got := c.Documents[sel]; got != (Copy{"63hjjsll", true, after}) {
-			t.Errorf("%s: %q", section, got.Body)
-		}
-	}
-}
-
 // RFC 5874, figure 1 and A.1: what each form of a document tells.
 func TestStepsOfADocument(t *testing.T) {
 	t.Parallel()
 	var c Copies
-	all := vectors(t, "rfc5874.txt")
 	const added = "tests/users/sip:joe@example.com/another_document"
 	for _, step := range []struct {
-		section string
-		want    Copy
-		there   bool
+		name  string
+		want  Copy
+		there bool
 	}{
-		{"A.1 1 diff", Copy{}, false},
-		{"A.1 2 diff", Copy{ETag: "terteer"}, true},
-		{"A.1 3 diff", Copy{ETag: "huwiias"}, true},
-		{"A.1 4 diff", Copy{}, false},
+		{"first", Copy{}, false},
+		{"second", Copy{ETag: "terteer"}, true},
+		{"third", Copy{ETag: "huwiias"}, true},
+		{"fourth", Copy{}, false},
 	} {
-		if err := c.Apply(valid(t, all[step.section])); err != nil {
+		if err := c.Apply(valid(t, vectors.Text(t, "rfc5874/A.1", step.name))); err != nil {
 			t.Fatal(err)
 		}
 		if got, there := c.Documents[added]; got != step.want || there != step.there {
-			t.Errorf("%s: %v", step.section, got)
+			t.Errorf("%s: %v", step.name, got)
 		}
 	}
 	if len(c.Documents) != 2 {
@@ -133,22 +72,6 @@ func TestStepsOfADocument(t *testing.T) {
 	_ = c.Apply(Diff{Items: []Item{{Sel: "x", Was: "3", Is: "4", Same: true}}})
 	if got := c.Documents["x"]; got != (Copy{"4", true, "<a/>"}) {
 		t.Error(got)
-	}
-}
-
-// RFC 5874, A.3: parts that are there, and are not any more.
-func TestParts(t *testing.T) {
-	t.Parallel()
-	var c Copies
-	all := vectors(t, "rfc5874.txt")
-	const id, foo = "tests/users/sip:joe@example.com/index/~~/doc/@id", "tests/users/sip:joe@example.com/index/~~/*/foo"
-	_ = c.Apply(valid(t, all["A.3 1 diff"]))
-	if c.Parts[id] != "bar" || c.Parts[foo] != "<foo>this is a new element</foo>" {
-		t.Error(c.Parts)
-	}
-	_ = c.Apply(valid(t, all["A.3 2 diff"]))
-	if _, there := c.Parts[id]; there || len(c.Parts) != 1 {
-		t.Error(c.Parts)
 	}
 }
 
@@ -226,21 +149,11 @@ func TestWrongDiffs(t *testing.T) {
 	}
 }
 
-// RFC 5875, 4.4: figure 1 and the appendix; what is not understood is passed over.
+// RFC 5875, 4.4: what is not understood is passed over.
 func TestLists(t *testing.T) {
 	t.Parallel()
-	all := vectors(t, "rfc5875.txt")
-	uris, err := ParseList(all["4.4 1 list"])
-	want := []string{
-		"resource-lists/users/sip:joe@example.com/index",
-		"rls-services/users/sip:joe@example.com/index/~~/*/service%5b@uri='sip:marketing@example.com'%5d",
-		"pidf-manipulation/",
-	}
-	if err != nil || fmt.Sprint(uris) != fmt.Sprint(want) {
-		t.Error(uris, err)
-	}
 	const head, tail = `<resource-lists xmlns="urn:ietf:params:xml:ns:resource-lists" xmlns:x="urn:x">`, `</resource-lists>`
-	uris, err = ParseList(head + `<x:y/><list name="a" x:a="b"><display-name>N</display-name><entry uri=" a "><display-name>A</display-name></entry>` +
+	uris, err := ParseList(head + `<x:y/><list name="a" x:a="b"><display-name>N</display-name><entry uri=" a "><display-name>A</display-name></entry>` +
 		`<entry-ref ref="b"/><external anchor="c"/><list><entry uri="d"/></list></list><list><entry uri="e"/></list>` + tail)
 	if err != nil || fmt.Sprint(uris) != "[a e]" {
 		t.Error(uris, err)
@@ -399,10 +312,8 @@ func mutate(r *rand.Rand, text string) string {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, name := range []string{"rfc5874.txt", "rfc5875.txt"} {
-		for _, text := range vectors(f, name) {
-			f.Add(text)
-		}
+	for _, text := range append(vectors.Documents(f, "xcap-diff"), vectors.Documents(f, "resource-lists")...) {
+		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if uris, err := ParseList(text); err == nil && len(uris) > MaxEntries {

@@ -2,55 +2,11 @@ package xmltree
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-)
 
-// canonical writes a document so that two that mean the same are equal: names
-// expanded, attributes sorted, texts and CDATA sections one text.
-func canonical(t *testing.T, src string) string {
-	t.Helper()
-	d, err := Parse(src, Limits{})
-	if err != nil {
-		t.Fatalf("%v in\n%s", err, src)
-	}
-	var b strings.Builder
-	var walk func(n Node)
-	walk = func(n Node) {
-		for c := d.FirstChild(n); c != None; c = d.Next(c) {
-			switch d.Kind(c) {
-			case KindElement:
-				b.WriteString("<{" + d.Space(c) + "}" + d.Local(c))
-				var attrs []string
-				for i := range d.NumAttrs(c) {
-					if a := d.AttrAt(c, i); a.Declares() {
-						attrs = append(attrs, " xmlns:"+a.Prefix()+"="+a.Value())
-					} else {
-						attrs = append(attrs, " {"+a.Space()+"}"+a.Local()+"="+a.Value())
-					}
-				}
-				slices.Sort(attrs)
-				b.WriteString(strings.Join(attrs, "") + ">")
-				walk(c)
-				b.WriteString("</>")
-			case KindText:
-				if n != Document {
-					b.WriteString(strings.ReplaceAll(unescape(d.Raw(c), false), "<", "&lt;"))
-				}
-			case KindCData:
-				raw := d.Raw(c)
-				b.WriteString(strings.ReplaceAll(raw[len(cdataOpen):len(raw)-len(cdataClose)], "<", "&lt;"))
-			default:
-				b.WriteString(d.Raw(c))
-			}
-		}
-	}
-	walk(Document)
-	return b.String()
-}
+	"github.com/tacit-presence/tacit/rfc/vectors"
+)
 
 // patched applies the operations within a root element.
 func patched(target, diff string) (string, error) {
@@ -63,45 +19,6 @@ func patched(target, diff string) (string, error) {
 		return "", err
 	}
 	return p.Apply(target, Limits{})
-}
-
-// section returns a part of a vector file.
-func section(t *testing.T, file, name string) string {
-	t.Helper()
-	_, s, ok := strings.Cut(file, "-- "+name+" --\n")
-	if !ok {
-		t.Fatalf("no section %s", name)
-	}
-	s, _, _ = strings.Cut(s, "\n-- ")
-	return s
-}
-
-func TestPatchVectors(t *testing.T) {
-	files, err := filepath.Glob("testdata/patch/*.txt")
-	if err != nil || len(files) != 18 {
-		t.Fatalf("%d files, %v", len(files), err)
-	}
-	for _, name := range files {
-		t.Run(filepath.Base(name), func(t *testing.T) {
-			data, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			file := string(data)
-			got, err := patched(section(t, file, "target"), section(t, file, "diff"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			want := canonical(t, section(t, file, "result"))
-			have := canonical(t, got)
-			if strings.Contains(file, "expect: equal but for white space\n") {
-				want, have = strings.Join(strings.Fields(want), ""), strings.Join(strings.Fields(have), "")
-			}
-			if have != want {
-				t.Errorf("got\n%s\nwant\n%s", have, want)
-			}
-		})
-	}
 }
 
 func TestPatch(t *testing.T) {
@@ -286,19 +203,8 @@ func TestPatchGrowth(t *testing.T) {
 // FuzzPatch holds that a patch of any diff either fails or makes a document, and
 // that a selector that is read finds one node or none.
 func FuzzPatch(f *testing.F) {
-	files, err := filepath.Glob("testdata/patch/*.txt")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, name := range files {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
-		_, rest, _ := strings.Cut(string(data), "-- target --\n")
-		target, rest, _ := strings.Cut(rest, "\n-- diff --\n")
-		diff, _, _ := strings.Cut(rest, "\n-- result --\n")
-		f.Add(target, diff)
+	for _, v := range vectors.Matching(f, "rfc5261/*") {
+		f.Add(v.Text("target"), v.Text("diff"))
 	}
 	f.Add(`<a xmlns:b="u"><b x='1'>t<![CDATA[u]]></b></a>`, `<d xmlns:p="u"><add sel="a/b[.='tu']" pos="before"><p:c p:d="1"/>x</add><remove sel="*/*[2]/text()[1]"/></d>`)
 	f.Fuzz(func(t *testing.T, target, diff string) {

@@ -2,6 +2,7 @@ package vectors_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -396,7 +397,7 @@ func runChanges(v *vectors.Vector) error {
 			return err
 		}
 		fmt.Fprintf(&b, "%s\n", f.Name)
-		for _, sel := range sortedKeys(c.Documents) {
+		for _, sel := range slices.Sorted(maps.Keys(c.Documents)) {
 			was := c.Documents[sel]
 			fmt.Fprintf(&b, "  %s %s", sel, was.ETag)
 			if was.Known {
@@ -404,19 +405,11 @@ func runChanges(v *vectors.Vector) error {
 			}
 			b.WriteString("\n")
 		}
-		for _, sel := range sortedKeys(c.Parts) {
+		for _, sel := range slices.Sorted(maps.Keys(c.Parts)) {
 			fmt.Fprintf(&b, "  %s is %q\n", sel, strings.Join(strings.Fields(c.Parts[sel]), " "))
 		}
 	}
 	return compare(v, "kept", b.String(), strings.TrimSpace)
-}
-
-func sortedKeys[V any](m map[string]V) (list []string) {
-	for k := range m {
-		list = append(list, k)
-	}
-	slices.Sort(list)
-	return list
 }
 
 // runList reads which resources somebody wants to be told of (RFC 5875, 4.4).

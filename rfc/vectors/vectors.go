@@ -177,6 +177,26 @@ func All() (list []*Vector, _ error) {
 	return list, err
 }
 
+// Documents returns the RFCs' own documents with a root of that local name, mended.
+func Documents(t testing.TB, root string) (list []string) {
+	t.Helper()
+	all, err := All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range all {
+		for _, f := range v.Files {
+			if f.Quoted() && f.Root() == root {
+				list = append(list, v.Mended(f))
+			}
+		}
+	}
+	if len(list) == 0 {
+		t.Fatalf("no document has a root <%s>", root)
+	}
+	return list
+}
+
 // Matching reads the vectors whose names fit a pattern of path.Match.
 func Matching(t testing.TB, pattern string) (list []*Vector) {
 	t.Helper()

@@ -1,11 +1,14 @@
 package vectors_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +19,7 @@ import (
 	"github.com/tacit-presence/tacit/rfc/vectors"
 	"github.com/tacit-presence/tacit/schema"
 	"github.com/tacit-presence/tacit/xcap"
+	"github.com/tacit-presence/tacit/xmltree"
 )
 
 // shelf keeps documents in memory; their entity-tags are e1, e2, ...
@@ -67,12 +71,28 @@ func (s *shelf) List(_ context.Context, owner presence.Presentity) (list []xcap.
 	return list, nil
 }
 
+// Each goes through all users' documents, in the order of their owners.
+func (s *shelf) Each(_ context.Context, auid xcap.AUID, fn func(xcap.Key, xcap.Document) bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	keys := slices.SortedFunc(maps.Keys(s.docs), func(a, b xcap.Key) int {
+		return cmp.Or(cmp.Compare(a.Owner, b.Owner), cmp.Compare(a.Path, b.Path))
+	})
+	for _, k := range keys {
+		if k.AUID == auid && k.Tree == xcap.TreeUsers && !fn(k, s.docs[k]) {
+			break
+		}
+	}
+	return nil
+}
+
 // xcapServer serves the application usages of the RFCs' examples, to whoever says
 // who he is: everybody exists.
 func xcapServer() (*xcap.Handler, error) {
-	// RFC 4825, 6.3 and 6.4 have usages of their own.
+	// RFC 4825, 6.3, 6.4 and 8.2.3 have usages of their own; free takes any root.
 	usages := append(xcap.Standard(), xcap.Test(),
 		xcap.Usage{AUID: "root", MediaType: "application/xml", Validate: xcap.Validator(schema.Test())},
+		xcap.Usage{AUID: "free", MediaType: "application/xml", Space: xcap.RootSpace, Validate: func(*xmltree.Doc) error { return nil }},
 		xcap.Usage{AUID: "watcherinfo", MediaType: "application/watcherinfo+xml", Space: schema.WatcherInfoSpace, Validate: xcap.Validator(schema.WatcherInfo())})
 	return xcap.New(xcap.Config{
 		Root: "http://xcap.example.com", Usages: usages, Documents: &shelf{docs: map[xcap.Key]xcap.Document{}},
@@ -104,6 +124,9 @@ type exchange struct {
 	line              int
 	request, response message
 }
+
+// some stands for any value of a header field.
+const some = "..."
 
 // message is a request or response.
 type message struct {
@@ -141,12 +164,13 @@ func readDialogue(v *vectors.Vector) (list []exchange, err error) {
 
 // readMessage reads a message whose first line is apart.
 func readMessage(v *vectors.Vector, first string, rest []string) (m message, err error) {
-	if name, ok := strings.CutPrefix(first, "@"); ok {
+	name, printed := strings.CutPrefix(first, "@")
+	if printed {
 		if !v.Has(name) {
 			return m, mismatched("no file %q", name)
 		}
-		printed := strings.Split(strings.TrimSpace(v.Text(name)), "\n")
-		first, rest = printed[0], append(printed[1:], rest...)
+		lines := strings.Split(strings.TrimSpace(v.Text(name)), "\n")
+		first, rest = lines[0], append(lines[1:], rest...)
 	}
 	if after, ok := strings.CutPrefix(first, "HTTP/1.1 "); ok {
 		first = after
@@ -155,12 +179,16 @@ func readMessage(v *vectors.Vector, first string, rest []string) (m message, err
 	if m.status, err = strconv.Atoi(number); err != nil {
 		m.method, m.target, _ = strings.Cut(first, " ")
 	}
-	for len(rest) > 0 && m.status == 0 && !strings.HasSuffix(m.target, " HTTP/1.1") && !strings.Contains(rest[0], ": ") && strings.TrimSpace(rest[0]) != "" {
+	for len(rest) > 0 && m.status == 0 && !strings.HasSuffix(m.target, "HTTP/1.1") && !strings.Contains(rest[0], ": ") && strings.TrimSpace(rest[0]) != "" {
 		m.target, rest = m.target+strings.TrimSpace(rest[0]), rest[1:]
 	}
 	m.target = strings.TrimSpace(strings.TrimSuffix(m.target, "HTTP/1.1"))
 	for ; len(rest) > 0 && rest[0] != ""; rest = rest[1:] {
-		m.header = append(m.header, strings.TrimSpace(rest[0]))
+		field, value, _ := strings.Cut(strings.TrimSpace(rest[0]), ":")
+		if printed && strings.EqualFold(field, "ETag") {
+			value = some // the RFC's server has its own
+		}
+		m.header = append(m.header, field+": "+strings.TrimSpace(value))
 	}
 	if len(rest) > 0 {
 		body := strings.Join(rest[1:], "\n")
@@ -183,18 +211,27 @@ var (
 	treeOf  = regexp.MustCompile(`/users/([^/]+)`)
 )
 
-// runXCAP holds the dialogue "want" with a server.
+// runXCAP holds the dialogue "want" with a server; and once more with another
+// application usage, if "also" names one.
 func runXCAP(v *vectors.Vector) error {
-	h, err := xcapServer()
-	if err != nil {
-		return mismatched("%v", err)
-	}
 	dialogue, err := readDialogue(v)
 	if err != nil {
 		return err
 	}
 	if len(dialogue) == 0 {
 		return mismatched("nothing is said")
+	}
+	if err := hold(dialogue, ""); err != nil || v.Argument("also") == "" {
+		return err
+	}
+	return hold(dialogue, v.Argument("also"))
+}
+
+// hold holds a dialogue, with an application usage in the place of the dialogue's.
+func hold(dialogue []exchange, auid string) error {
+	h, err := xcapServer()
+	if err != nil {
+		return mismatched("%v", err)
 	}
 	for _, x := range dialogue {
 		body := ""
@@ -203,6 +240,10 @@ func runXCAP(v *vectors.Vector) error {
 		}
 		r := httptest.NewRequest(x.request.method, "/", strings.NewReader(body))
 		r.RequestURI = x.request.target
+		if auid != "" {
+			_, rest, _ := strings.Cut(x.request.target[1:], "/")
+			r.RequestURI = "/" + auid + "/" + rest
+		}
 		if m := treeOf.FindStringSubmatch(x.request.target); m != nil {
 			r.Header.Set("User", m[1])
 		}
@@ -213,7 +254,7 @@ func runXCAP(v *vectors.Vector) error {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		if wrong := x.response.differs(w); wrong != "" {
-			return mismatched("line %d: %s %s: %s", x.line, x.request.method, x.request.target, wrong)
+			return mismatched("line %d: %s %s: %s", x.line, r.Method, r.RequestURI, wrong)
 		}
 	}
 	return nil
@@ -226,8 +267,7 @@ func (m message) differs(w *httptest.ResponseRecorder) string {
 	}
 	for _, line := range m.header {
 		name, value, _ := strings.Cut(line, ": ")
-		// What the RFC's own responses are dated and tagged with is theirs alone.
-		if got := w.Header().Get(name); got != value && value != "..." {
+		if got := w.Header().Get(name); got != value && (value != some || got == "") {
 			return fmt.Sprintf("%s: %q, not %q", name, got, value)
 		}
 	}
