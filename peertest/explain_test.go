@@ -86,6 +86,29 @@ func TestExplainedIsWhatIsSent(t *testing.T) {
 	}
 }
 
+// curl puts rules by HTTP/2, each time: challenged, it has more to say than it has
+// said, and must not lose the challenge.
+func TestCurlOverHTTP2(t *testing.T) {
+	t.Parallel()
+	needPeers(t, "curl")
+	address := freePort(t)
+	s := serve(t, append(users, "--https", address)...)
+	file := someFile(t, "rules.xml", ruleSet(oneRule("bob", "allow", giveServices)))
+	for i := range 20 {
+		want := "200"
+		if i == 0 {
+			want = "201"
+		}
+		out, err := exec.Command("curl", "--silent", "--show-error", "--digest", "--user", "alice:a-secret", "--write-out", "%{http_code}",
+			"--cacert", filepath.Join(s.dir, "ca.pem"), "--header", "Content-Type: application/auth-policy+xml", "--request", "PUT",
+			"--data-binary", "@"+file, "https://"+address+"/xcap-root/pres-rules/users/sip:alice@example.com/index").CombinedOutput()
+		if err != nil || string(out) != want {
+			t.Fatalf("%d: %v %s", i, err, out)
+		}
+	}
+	s.healthy()
+}
+
 // A softphone waits, is approved, and is told of a rule that is put by XCAP.
 func TestRulesReachLinphone(t *testing.T) {
 	t.Parallel()

@@ -407,6 +407,22 @@ func TestAPIIsBesideXCAP(t *testing.T) {
 	}
 }
 
+// What a client of HTTP/2 sends is read to its end, whatever is answered.
+func TestRequestsAreReadToTheirEnd(t *testing.T) {
+	t.Parallel()
+	s, _, _, _ := apiServer(t, nil)
+	h := route(s.trees, s.newAPI(), http.NotFoundHandler())
+	for _, target := range []string{"/xcap-root/pres-rules/users/sip:alice@example.com/index", apiRoot + "/rules/diff"} {
+		body := strings.NewReader(someRules)
+		r := httptest.NewRequest("PUT", target, io.NopCloser(body))
+		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code != http.StatusUnauthorized || body.Len() > 0 {
+			t.Errorf("%s: %d, %d bytes are left", target, w.Code, body.Len())
+		}
+	}
+}
+
 // Comparisons read what shards use, while it changes.
 func TestAPIWhileRulesChange(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -71,12 +72,24 @@ func route(trees, api, rest http.Handler) http.Handler {
 		switch {
 		case path == xcapRoot || strings.HasPrefix(path, xcapRoot+"/"):
 			trees.ServeHTTP(w, r)
+			drain(r)
 		case strings.HasPrefix(path, apiRoot+"/"):
 			api.ServeHTTP(w, r)
+			drain(r)
 		default:
 			rest.ServeHTTP(w, r)
 		}
 	})
+}
+
+// drain reads what a client of HTTP/2 still has to say, before the answer ends its
+// stream. RFC 9113, 8.1: an answer to half a request may be followed by RST_STREAM,
+// which takes nothing from the answer; but curl 7.88 throws it away, most often the
+// challenge to its first, empty PUT. With HTTP/1 net/http does as much by itself.
+func drain(r *http.Request) {
+	if r.ProtoMajor >= 2 {
+		_, _ = io.CopyN(io.Discard, r.Body, MaxDocument)
+	}
 }
 
 // clearXCAP reports whether XCAP and the API may be served in clear text on an
