@@ -19,6 +19,27 @@ func xcapServer(t *testing.T, change func(*Config)) *Server {
 	return localServer(t, cfg)
 }
 
+// TestClearXCAP holds that passwords and documents go in clear text over loopback
+// alone, and there only where it is for trying out.
+func TestClearXCAP(t *testing.T) {
+	t.Parallel()
+	for address, loopback := range map[string]bool{
+		"127.0.0.1:80": true, "127.9.9.9:80": true, "[::1]:80": true, "localhost:80": true,
+		"0.0.0.0:80": false, "[::]:80": false, ":80": false, "192.0.2.1:80": false, "localhost.example.com:80": false, "": false,
+	} {
+		for _, clear := range []bool{false, true} {
+			c := &Core{cfg: Config{ClearXCAP: clear}}
+			if c.clearXCAP(address) != (clear && loopback) {
+				t.Errorf("%q, %v: %v", address, clear, !clear || !loopback)
+			}
+		}
+	}
+	served, _, err := parseConfig("/etc/tacit/tacit.toml", []byte(least+"\n[web]\nhttp = \"127.0.0.1:80\"\n"))
+	if err != nil || served.HTTP == "" || served.ClearXCAP || !LocalConfig().ClearXCAP {
+		t.Errorf("%+v, %v: it is for localserve", served, err)
+	}
+}
+
 // TestServicesAreNoUsers holds RFC 4826, 4.4.5, as far as it does not tell who
 // exists where that is hidden.
 func TestServicesAreNoUsers(t *testing.T) {
