@@ -77,13 +77,6 @@ func (u *Undecided) remove(a presence.AOR) {
 	}
 }
 
-// full reports whether a watcher waits for as many as it may.
-func (u *Undecided) full(a presence.AOR) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.by[a] >= maxUndecidedOf
-}
-
 func (s *Shard) waitingKey(p *presentity, w *waiting) []byte {
 	return store.Key(KeyWaiting, byte(s.cfg.ID), string(p.Presentity), string(w.key[:]))
 }

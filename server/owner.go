@@ -23,6 +23,6 @@ func checkOwner(dir string, info fs.FileInfo, euid int) error {
 	if u, err := user.LookupId(owner); err == nil {
 		name = u.Username
 	}
-	return fmt.Errorf("%w: %s belongs to %s, and what root writes there the server could not read; run this as that user: sudo -u '%s' tacit ...",
+	return fmt.Errorf("%w: %s belongs to %s, and what root writes there the server could not read; run this as that user: sudo -u '%s' tacit COMMAND",
 		ErrInvalid, dir, name, name)
 }
