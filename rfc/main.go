@@ -1,7 +1,7 @@
 // Command rfc checks the RFCs that Tacit's code names against rfc/index.tsv and
 // writes docs/conformance.md.
 //
-//	go run ./rfc                  check that each RFC named is in the index
+//	go run ./rfc                  check that each RFC named, or with vectors, is in the index
 //	go run ./rfc -write           and write docs/conformance.md
 //	go run ./rfc -texts DIR       and check that each section named is in DIR/rfcNNNN.txt
 //
@@ -20,11 +20,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/tacit-presence/tacit/rfc/vectors"
 )
 
 const (
 	indexFile       = "rfc/index.tsv"
 	conformanceFile = "docs/conformance.md"
+	vectorsFolder   = "rfc/vectors"
 )
 
 // statuses are what the index may say of an RFC.
@@ -34,6 +37,7 @@ var statuses = []string{"implemented", "partial", "vectors", "background", "refu
 type document struct {
 	number        int
 	status, title string
+	note          string // what is done or missing, of a partial one at least
 }
 
 // citation is one place that names an RFC.
@@ -62,17 +66,39 @@ func run(root string, write bool, texts string) error {
 	if err != nil {
 		return err
 	}
+	counts, err := countVectors()
+	if err != nil {
+		return err
+	}
 	faults := unlisted(index, cited)
+	for number := range counts {
+		if !listed(index, number) && number != 0 { // 0 are our own
+			faults = append(faults, fmt.Errorf("%s has vectors of RFC %d, which %s does not list", vectorsFolder, number, indexFile))
+		}
+	}
 	if texts != "" {
 		faults = append(faults, sectionFaults(texts, cited)...)
 	}
 	if len(faults) > 0 {
 		return errors.Join(faults...)
 	}
-	if write {
-		return os.WriteFile(filepath.Join(root, conformanceFile), conformance(index, cited), 0o644)
+	if !write {
+		return nil
 	}
-	return nil
+	return os.WriteFile(filepath.Join(root, conformanceFile), conformance(index, cited, counts), 0o644)
+}
+
+// countVectors counts the examples that tests run, by RFC.
+func countVectors() (map[int]int, error) {
+	all, err := vectors.All()
+	if err != nil {
+		return nil, err
+	}
+	counts := map[int]int{}
+	for _, v := range all {
+		counts[v.RFC]++
+	}
+	return counts, nil
 }
 
 // readIndex reads the index, which is in the order of the numbers.
@@ -91,8 +117,11 @@ func readIndex(root string) ([]document, error) {
 			continue
 		}
 		fields := strings.Split(line, "\t")
-		if len(fields) != 3 {
-			return nil, fmt.Errorf("%s:%d: a line is number, status, title, with tabs between", indexFile, n)
+		if len(fields) == 3 {
+			fields = append(fields, "")
+		}
+		if len(fields) != 4 {
+			return nil, fmt.Errorf("%s:%d: a line is number, status, title and perhaps a note, with tabs between", indexFile, n)
 		}
 		number, err := strconv.Atoi(fields[0])
 		switch {
@@ -102,9 +131,11 @@ func readIndex(root string) ([]document, error) {
 			return nil, fmt.Errorf("%s:%d: status %q is none of %s", indexFile, n, fields[1], strings.Join(statuses, ", "))
 		case fields[2] == "":
 			return nil, fmt.Errorf("%s:%d: the title is missing", indexFile, n)
+		case fields[1] == "partial" && strings.TrimSpace(fields[3]) == "":
+			return nil, fmt.Errorf("%s:%d: the note is missing that says which part", indexFile, n)
 		}
 		last = number
-		index = append(index, document{number, fields[1], fields[2]})
+		index = append(index, document{number, fields[1], fields[2], fields[3]})
 	}
 	return index, nil
 }
@@ -170,11 +201,15 @@ func find(file, text string) []citation {
 // unlisted names the citations that the index does not have.
 func unlisted(index []document, cited []citation) (faults []error) {
 	for _, c := range cited {
-		if !slices.ContainsFunc(index, func(d document) bool { return d.number == c.number }) {
+		if !listed(index, c.number) {
 			faults = append(faults, fmt.Errorf("%s names RFC %d, which %s does not list", c.file, c.number, indexFile))
 		}
 	}
 	return faults
+}
+
+func listed(index []document, number int) bool {
+	return slices.ContainsFunc(index, func(d document) bool { return d.number == number })
 }
 
 // sectionFaults names the sections that the RFCs' texts do not have.
@@ -204,11 +239,17 @@ func sectionFaults(texts string, cited []citation) (faults []error) {
 }
 
 // conformance writes the document: each RFC, its sections, the files.
-func conformance(index []document, cited []citation) []byte {
+func conformance(index []document, cited []citation, counts map[int]int) []byte {
 	var b bytes.Buffer
-	b.WriteString("# RFCs and where the code follows them\n\nMade by `make gen` from `" + indexFile + "` and the code's comments; do not edit.\nDepartures are in [divergences.md](divergences.md).\n\n| RFC | Status | Title |\n|---|---|---|\n")
+	b.WriteString("# RFCs and where the code follows them\n\nMade by `make gen` from `" + indexFile + "`, the code's comments and `" + vectorsFolder +
+		"`; do not edit.\nImplemented means: but for what [divergences.md](divergences.md) lists. Vectors are the RFC's\nown examples and worked texts that `go test ./" + vectorsFolder +
+		"` runs.\n\n| RFC | Status | Vectors | Title | Part |\n|---|---|---|---|---|\n")
 	for _, d := range index {
-		fmt.Fprintf(&b, "| [%d](https://www.rfc-editor.org/rfc/rfc%d) | %s | %s |\n", d.number, d.number, d.status, d.title)
+		count := ""
+		if n := counts[d.number]; n > 0 {
+			count = strconv.Itoa(n)
+		}
+		fmt.Fprintf(&b, "| [%d](https://www.rfc-editor.org/rfc/rfc%d) | %s | %s | %s | %s |\n", d.number, d.number, d.status, count, d.title, d.note)
 	}
 	for _, d := range index {
 		files := map[string][]string{} // by section
@@ -220,7 +261,7 @@ func conformance(index []document, cited []citation) []byte {
 		if len(files) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "\n## RFC %d\n\n%s. Status: %s.\n\n| Section | Files |\n|---|---|\n", d.number, d.title, d.status)
+		fmt.Fprintf(&b, "\n## RFC %d\n\n%s. Status: %s.%s\n\n| Section | Files |\n|---|---|\n", d.number, d.title, d.status, vectorLine(counts[d.number], d.number))
 		for _, s := range sortedSections(files) {
 			name := s
 			if s == "" {
@@ -231,6 +272,14 @@ func conformance(index []document, cited []citation) []byte {
 		}
 	}
 	return b.Bytes()
+}
+
+// vectorLine says where the vectors of an RFC are.
+func vectorLine(count, number int) string {
+	if count == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" Vectors: %d, in `%s/rfc%d`.", count, vectorsFolder, number)
 }
 
 // sortedSections orders 4.2 before 4.10.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -40,8 +41,12 @@ func TestConformanceIsUpToDate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	counts, err := countVectors()
+	if err != nil {
+		t.Fatal(err)
+	}
 	have, err := os.ReadFile(filepath.Join("..", conformanceFile))
-	if err != nil || !bytes.Equal(have, conformance(index, cited)) {
+	if err != nil || !bytes.Equal(have, conformance(index, cited, counts)) {
 		t.Errorf("%s is out of date (%v): run `make gen`", conformanceFile, err)
 	}
 }
@@ -58,5 +63,43 @@ func TestFaultsAreFound(t *testing.T) {
 	}
 	if faults := unlisted([]document{{number: 3261}}, cited); len(faults) != 1 {
 		t.Errorf("got %v", faults)
+	}
+}
+
+func TestIndexLines(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"1\timplemented\tA":            "",
+		"1\timplemented\tA\tnote":      "",
+		"1\tpartial\tA\thalf of it":    "",
+		"1\tpartial\tA":                "which part",
+		"1\tpartial\tA\t ":             "which part",
+		"1\tpartial\tA\tb\tc":          "perhaps a note",
+		"1\tdone\tA":                   "none of",
+		"1\timplemented\t":             "title",
+		"2\tplanned\tA\n1\tplanned\tA": "greater",
+		"one\tplanned\tA":              "greater",
+	} {
+		root := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(root, "rfc"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, indexFile), []byte(line+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		index, err := readIndex(root)
+		if want == "" && (err != nil || len(index) != 1) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v, %v", line, index, err)
+		}
+	}
+}
+
+func TestConformanceCountsVectors(t *testing.T) {
+	t.Parallel()
+	text := string(conformance([]document{{3261, "partial", "SIP", "half"}, {4745, "implemented", "Policy", ""}}, nil, map[int]int{4745: 3}))
+	for _, want := range []string{"| partial |  | SIP | half |\n", "| implemented | 3 | Policy |  |\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
 	}
 }
