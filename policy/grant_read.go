@@ -160,9 +160,11 @@ func (r *grantReader) selection(s *selection, n xmltree.Node, all string) {
 	}
 }
 
-// permissions finishes the rule's grant.
+// permissions finishes the rule's grant. It is a copy, since what points into the
+// reader would keep the parsed document, thrice as large as its text.
 func (r *grantReader) permissions() Permissions {
-	r.g.location = r.location.Permission()
-	r.g.sort()
-	return r.g.finish()
+	g := r.g
+	g.location = r.location.Permission()
+	g.sort()
+	return g.finish()
 }

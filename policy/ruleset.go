@@ -117,7 +117,7 @@ func ReadRuleSet(text string, zones Zones) (*RuleSet, error) {
 	if !doc.Is(root, commonPolicySpace, "ruleset") {
 		return nil, fmt.Errorf("%w: the root is not ruleset of %s", ErrRules, commonPolicySpace)
 	}
-	r := ruleReader{doc: doc, zones: zones, set: new(RuleSet)}
+	r := ruleReader{doc: doc, zones: zones, set: new(RuleSet), grants: map[string]*grant{}}
 	for n := doc.FirstElement(root); n != xmltree.None; n = doc.NextElement(n) {
 		if !doc.Is(n, commonPolicySpace, "rule") {
 			continue
@@ -139,6 +139,7 @@ func ReadRuleSet(text string, zones Zones) (*RuleSet, error) {
 		one.id = id
 		r.set.rules = append(r.set.rules, one)
 	}
+	r.set.rules = slices.Clone(r.set.rules) // it is kept, without room to grow
 	slices.Sort(r.set.uses.Lists)
 	r.set.uses.Lists = slices.Compact(r.set.uses.Lists)
 	return r.set, nil
@@ -146,9 +147,23 @@ func ReadRuleSet(text string, zones Zones) (*RuleSet, error) {
 
 // ruleReader reads rules into a set.
 type ruleReader struct {
-	doc   *xmltree.Doc
-	zones Zones
-	set   *RuleSet
+	doc    *xmltree.Doc
+	zones  Zones
+	set    *RuleSet
+	grants map[string]*grant // those of the rules read, by key
+}
+
+// intern returns the first of equal permissions: the rules of an address book
+// grant few different things.
+func (r *ruleReader) intern(p Permissions) Permissions {
+	if p.set == nil {
+		return p
+	}
+	if g, ok := r.grants[p.set.key]; ok {
+		return Permissions{set: g}
+	}
+	r.grants[p.set.key] = p.set
+	return p
 }
 
 var errConditions = fmt.Errorf("more than %d conditions", maxConditions)
@@ -178,7 +193,7 @@ func (r *ruleReader) rule(n xmltree.Node) (rule, error) {
 	if strange.text != "" {
 		one.conditions = append(one.conditions, strange)
 	}
-	one.permissions = grants.permissions()
+	one.permissions = r.intern(grants.permissions())
 	// Cheap ones first; those of places are not.
 	slices.SortStableFunc(one.conditions, func(a, b condition) int { return int(a.kind) - int(b.kind) })
 	return one, nil
