@@ -78,8 +78,8 @@ func TestBand(t *testing.T) {
 	const tropics, domain = "39.783 -105.278", "39.521 -105.453"
 	r.put(AUIDPreferences, "index", preferences("0"))
 	want("by preference", tropics)
-	r.put(AUIDPreferences, "index", preferences("45"))
-	want("outside of its latitudes", "")
+	r.put(AUIDPreferences, "index", preferences("60"))
+	want("far from its latitudes", "")
 	r.put(AUIDPreferences, "index", preferences("26"))
 	want("no band", "")
 	r.put(AUIDPreferences, "index", "")

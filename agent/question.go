@@ -126,7 +126,7 @@ func (s *Shard) Ask(id presence.Presentity, who presence.Principal, q Question) 
 func (a *Answer) Explain() Explanation {
 	x := Explanation{policy.Explain(a.rules, a.who, a.at, a.facts), a.Concealed, a.Document}
 	if a.outOfBand {
-		x.Warnings = append(x.Warnings, "a place is not told coarsely: it lies outside of the latitudes of the presentity's location band, or the radius is more than 2000 km")
+		x.Warnings = append(x.Warnings, "a place is not told coarsely: it lies too far from the latitudes of the presentity's location band, or the radius would be more than 2000 km")
 	}
 	return x
 }

@@ -59,9 +59,7 @@ func (c *Circles) instead(s Shape, own coarse) coarse {
 	if c == nil {
 		return own
 	}
-	places := decimals(own.radius)
-	if s.Kind == Circle && s.Radius == own.radius && formatAngle(s.Center.Lat, places) == formatAngle(own.center.Lat, places) &&
-		formatAngle(s.Center.Lon, places) == formatAngle(own.center.Lon, places) {
+	if s.Kind == Circle && s.Radius == own.radius && samePlace(s.Center, own.center, decimals(own.radius)) {
 		return own
 	}
 	m, _, _ := s.middle()
@@ -96,7 +94,7 @@ func (o *Object) outOfBand(b Band, radius uint32) bool {
 }
 
 // OutOfBand reports whether a place in the document may be told as a circle but
-// is not, because it lies outside of the band's latitudes, or the circle would be
+// is not, because it lies too far from the band's latitudes, or the circle would be
 // larger than MaxRadius.
 func (p Permission) OutOfBand(doc *xmltree.Doc, b Band) bool {
 	if p.radius == 0 {

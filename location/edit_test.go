@@ -226,6 +226,45 @@ func TestLandmarks(t *testing.T) {
 	}
 }
 
+// TestBeyondBand holds of random places anywhere: what is told of them contains
+// them, is told again as it is, and hides as much as at the edge of the band; and
+// only far from the band is nothing told.
+func TestBeyondBand(t *testing.T) {
+	t.Parallel()
+	rnd := random(t)
+	told := map[Band]int{}
+	const tries = 5000
+	for _, limits := range bands {
+		for range tries {
+			m := Position{Lat: (rnd.Float64()*2 - 1) * maxLatitude, Lon: rnd.Float64()*360 - 180}
+			radius := uint32(radii[rnd.IntN(len(radii))])
+			at, coarse, ok := limits.origin.coarsen(Shape{Center: m}, radius)
+			if !ok {
+				if lat := math.Abs(m.Lat); lat >= limits.from && lat <= limits.to {
+					t.Fatalf("nothing is told of %f %f in band %d at %d", m.Lat, m.Lon, limits.origin, radius)
+				}
+				continue
+			}
+			told[limits.origin]++
+			if d := distance(m, at); d > coarse || coarse < float64(radius) {
+				t.Fatalf("%f %f in band %d: %f %f is %f away, more than %f", m.Lat, m.Lon, limits.origin, at.Lat, at.Lon, d, coarse)
+			}
+			if least := float64(radius) * math.Cos(rad(limits.to)); coarse*math.Cos(rad(m.Lat)) < least*0.999 {
+				t.Fatalf("%f %f in band %d: %f hides no more than %f", m.Lat, m.Lon, limits.origin, coarse, least)
+			}
+			again, r, ok := limits.origin.coarsen(Shape{Kind: Circle, Center: at, Radius: coarse}, radius)
+			if !ok || r != coarse || !samePlace(again, at, decimals(coarse)) {
+				t.Fatalf("%f %f in band %d at %d: %v becomes %v, %f (%v)", m.Lat, m.Lon, limits.origin, radius, at, again, r, ok)
+			}
+		}
+	}
+	for band, least := range map[Band]int{Tropics: 85, 25: 85, 35: 85, 45: 55, 55: 30, 60: 20} {
+		if told[band] < tries*least/100 {
+			t.Errorf("in band %d only %d of %d are told", band, told[band], tries)
+		}
+	}
+}
+
 // TestLandmarksAreApart counts landmarks along a walk, and measures the columns by
 // the date line.
 func TestLandmarksAreApart(t *testing.T) {
@@ -262,8 +301,8 @@ func TestNoLandmark(t *testing.T) {
 		m      Position
 		radius float64
 	}{
-		{25, Position{Lat: 24.9}, 1000}, {25, Position{Lat: 50.1}, 1000}, {25, Position{Lat: -24.9}, 1000}, {NoBand, Position{Lat: 40}, 1000}, {Tropics, Position{Lat: 90}, 1000},
-		{60, Position{Lat: 89.9}, 1000}, {1, Position{}, 1000}, {Tropics, Position{}, 0}, {Tropics, Position{}, MaxRadius + 1}, {Tropics, Position{}, math.Inf(1)},
+		{NoBand, Position{Lat: 40}, 1000}, {Tropics, Position{Lat: 90}, 1000},
+		{60, Position{Lat: 89.9}, 1000}, {25, Position{Lat: 0.001}, 3000}, {1, Position{}, 1000}, {Tropics, Position{}, 0}, {Tropics, Position{}, MaxRadius + 1}, {Tropics, Position{}, math.Inf(1)},
 	} {
 		if at, ok := c.band.landmark(c.m, c.radius); ok {
 			t.Errorf("%d %#v %f: %#v", c.band, c.m.Lat, c.radius, at.Lat)
@@ -335,8 +374,8 @@ func TestWhatIsNotGrantedIsNotTold(t *testing.T) {
 	if text, removed := edited(t, doc, n, Limited(Country, 0), Options{}); removed || strings.Contains(text, "Circle") || strings.Contains(text, "A1") {
 		t.Errorf("told: %s", text)
 	}
-	if _, removed := edited(t, doc, n, Limited(None, 1000), Options{Band: 45}); !removed {
-		t.Error("told outside of the band")
+	if _, removed := edited(t, doc, n, Limited(None, 1000), Options{Band: 60}); !removed {
+		t.Error("told far from the band")
 	}
 	if _, removed := edited(t, doc, doc.Root(), Whole(), Options{}); !removed {
 		t.Error("what is no location object is told")

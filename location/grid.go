@@ -9,7 +9,8 @@ import (
 // origin. All but Tropics are two, north and south of the equator, too far apart
 // for a circle to leave open which. Bands overlap, and to choose by position would
 // tell on which side of a border someone is: a presentity's band is configured.
-// The zero value is Tropics.
+// Who leaves it goes on in its grid, as far as that serves (coarsen). The zero
+// value is Tropics.
 type Band int8
 
 // The bands of RFC 6772, 7.5 by name.
@@ -78,7 +79,7 @@ const seamCells = 4
 // landmark that has been rounded is still its own: coarsening twice is coarsening
 // once.
 func (b Band) landmark(m Position, radius float64) (Position, bool) {
-	from, to, ok := b.Limits()
+	_, _, ok := b.Limits()
 	if !ok || radius < 1 || radius > MaxRadius {
 		return Position{}, false
 	}
@@ -103,12 +104,8 @@ func (b Band) landmark(m Position, radius float64) (Position, bool) {
 	if formatAngle(at.Lon, places) == formatAngle(-180, places) {
 		at.Lon = 180 // one name for the date line
 	}
-	if lat := math.Abs(m.Lat); lat < from || lat > to {
-		// A cell may reach over the band's edge, and its landmark is its own.
-		if lat < from-d2 || lat > to+d2 || formatAngle(m.Lat, places) != formatAngle(at.Lat, places) ||
-			formatAngle(wrap(m.Lon), places) != formatAngle(at.Lon, places) {
-			return Position{}, false
-		}
+	if at.Lat*math.Copysign(1, m.Lat) < 0 && b != Tropics || math.Abs(at.Lat) > maxLandmark {
+		return Position{}, false // beyond the equator the grid is another; beyond the pole there is none
 	}
 	return at, true
 }
@@ -188,19 +185,50 @@ func zero(s string) bool {
 	return true
 }
 
+// Beyond a band's latitudes its grid still serves, within limits. Towards the pole
+// its cells grow narrower, which a larger radius makes up for. Towards the equator
+// they grow wider, up to maxStretch times what they are at its origin: 0.77 of that
+// is still within the radius.
+const (
+	maxLatitude = 80
+	maxLandmark = 88
+	maxStretch  = 1.25
+)
+
 // coarsen returns the circle that stands for a shape in a band, at least of a
 // radius. A shape that is itself larger gets the radius doubled until it is not:
 // to claim more precision than there is would be a lie, and radii of their own
-// would be grids of their own.
+// would be grids of their own. So does a place beyond the band's latitudes, until
+// its cell is as wide as they are at the band's edge. A circle that has been told
+// is its own.
 func (b Band) coarsen(s Shape, radius uint32) (center Position, coarse float64, ok bool) {
 	m, reach, ok := s.middle()
-	if !ok || radius == 0 {
+	_, to, known := b.Limits()
+	if !ok || !known || radius == 0 {
 		return Position{}, 0, false
 	}
 	coarse = float64(radius)
 	for coarse < reach && coarse <= MaxRadius {
 		coarse *= 2
 	}
+	if s.Kind == Circle && s.Radius == coarse {
+		if center, ok = b.landmark(m, coarse); ok && samePlace(center, m, decimals(coarse)) {
+			return center, coarse, true
+		}
+	}
+	width := math.Cos(rad(m.Lat))
+	if math.Abs(m.Lat) > maxLatitude || width > maxStretch*math.Cos(rad(float64(b))) {
+		return Position{}, 0, false
+	}
+	for coarse*width < float64(radius)*math.Cos(rad(to)) && math.Abs(m.Lat) > to && coarse <= MaxRadius {
+		coarse *= 2
+	}
 	center, ok = b.landmark(m, coarse)
 	return center, coarse, ok
+}
+
+// samePlace compares as coordinates are told.
+func samePlace(a, b Position, places int) bool {
+	return formatAngle(a.Lat, places) == formatAngle(b.Lat, places) &&
+		formatAngle(wrap(a.Lon), places) == formatAngle(wrap(b.Lon), places)
 }

@@ -131,6 +131,11 @@ default_decision = "confirm"
 http = "127.0.0.1:9090"
 # Where users write their own rules, by XCAP and the API:
 # https = "[::]:8443"
+
+# Where most users live, for places that are told coarsely: the latitude from which
+# their band begins, 0, 25, 35, 45, 55 or 60 (RFC 6772, 7.5).
+# [privacy]
+# location_band = 45
 `, domain, host)
 }
 
