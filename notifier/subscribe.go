@@ -116,8 +116,8 @@ func (t *Table) InDialog(ev *shard.Event, tag Tag, now time.Time, out *shard.Bat
 		return
 	}
 	if s.state == Terminated {
-		again := s.request == Fingerprint(ev.Msg) ||
-			s.restored && t.afresh(now) && RepetitionOf(ev.Msg).Of(s.request)
+		again := a.expires == 0 && (s.request == Fingerprint(ev.Msg) ||
+			s.restored && t.afresh(now) && RepetitionOf(ev.Msg).Of(s.request))
 		if again { // the answer to the request that ended it was lost
 			status := 200
 			if a.match != "" && s.extra != nil && s.extra.suppress.always {
