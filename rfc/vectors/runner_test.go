@@ -3,6 +3,7 @@ package vectors_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -31,6 +32,46 @@ var kinds = map[string]func(*vectors.Vector) error{
 	"xcap":     runXCAP,
 }
 
+// TestExamplesStandHereAlone holds that an example has one place: no file of
+// another package's testdata is called after an RFC but for SIP's torture tests,
+// which are messages of their own, and no two vectors have the same document.
+func TestExamplesStandHereAlone(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (path == filepath.Join(root, ".git") || path == filepath.Join(root, "sip")) {
+			return filepath.SkipDir
+		}
+		if folder := filepath.ToSlash(filepath.Dir(path)); strings.Contains(folder+"/", "/testdata/") && strings.HasPrefix(d.Name(), "rfc") {
+			t.Errorf("%s: examples of RFCs stand in rfc/vectors", path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := vectors.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]string{}
+	for _, v := range all {
+		for _, f := range v.Files {
+			text := fmt.Sprint(v.RFC, withoutSpace(f.Text)) // RFCs quote one another
+			if !f.Quoted() || schemas[f.Root()] == nil {
+				continue
+			}
+			if other, ok := seen[text]; ok {
+				t.Errorf("%s and %s have the same document: one can refer to the other's", other, v.Name)
+			}
+			seen[text] = v.Name
+		}
+	}
+}
+
 // mismatch is another outcome than the wanted one.
 type mismatch struct{ error }
 
@@ -43,7 +84,7 @@ func TestVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(all) < 20 {
+	if len(all) < 215 {
 		t.Errorf("%d vectors", len(all))
 	}
 	for _, v := range all {
@@ -82,6 +123,9 @@ func checkFiles(t *testing.T, v *vectors.Vector) {
 		if f.Wanted() {
 			wanted++
 			continue
+		}
+		if strings.HasPrefix(f.From, fmt.Sprintf("rfc%d/", v.RFC)) {
+			quoted++
 		}
 		if f.Quoted() {
 			quoted++

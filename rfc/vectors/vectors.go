@@ -27,8 +27,9 @@
 // The files: one whose name begins with "want" is what has to come out, one whose
 // name begins with "our " was made for the vector, and all others are the RFC's,
 // word for word but for indentation, blank lines and ends of pages; "text" is a
-// passage that is not a document. A file "NAME = rfcNNNN/SECTION" is empty and
-// stands for the file NAME of another vector.
+// passage that is not a document, with "[...]" where some is left out. A file
+// "NAME = rfcNNNN/SECTION" or "NAME = rfcNNNN/SECTION OTHER" is empty and stands for
+// the file NAME, or OTHER, of another vector.
 package vectors
 
 import (
@@ -232,11 +233,15 @@ func Read(name string) (*Vector, error) {
 		if !ok {
 			continue
 		}
+		other, there, renamed := strings.Cut(other, " ")
+		if !renamed {
+			there = own
+		}
 		from, err := Read(other)
 		if err != nil {
 			return nil, err
 		}
-		g, ok := from.file(own)
+		g, ok := from.file(there)
 		if !ok || f.Text != "" {
 			return nil, fmt.Errorf("%w: %s: %q: no such file, or a text of its own", ErrVector, name, f.Name)
 		}
