@@ -28,6 +28,7 @@ const (
 	indexFile       = "rfc/index.tsv"
 	conformanceFile = "docs/conformance.md"
 	vectorsFolder   = "rfc/vectors"
+	tortureFolder   = "sip/testdata"
 )
 
 // statuses are what the index may say of an RFC.
@@ -66,14 +67,14 @@ func run(root string, write bool, texts string) error {
 	if err != nil {
 		return err
 	}
-	counts, err := countVectors()
+	found, err := findExamples(root)
 	if err != nil {
 		return err
 	}
 	faults := unlisted(index, cited)
-	for number := range counts {
-		if !listed(index, number) && number != 0 { // 0 are our own
-			faults = append(faults, fmt.Errorf("%s has vectors of RFC %d, which %s does not list", vectorsFolder, number, indexFile))
+	for number, e := range found {
+		if !listed(index, number) {
+			faults = append(faults, fmt.Errorf("%s has examples of RFC %d, which %s does not list", e.folder, number, indexFile))
 		}
 	}
 	if texts != "" {
@@ -85,20 +86,42 @@ func run(root string, write bool, texts string) error {
 	if !write {
 		return nil
 	}
-	return os.WriteFile(filepath.Join(root, conformanceFile), conformance(index, cited, counts), 0o644)
+	return os.WriteFile(filepath.Join(root, conformanceFile), conformance(index, cited, found), 0o644)
 }
 
-// countVectors counts the examples that tests run, by RFC.
-func countVectors() (map[int]int, error) {
+// examples are an RFC's that tests run, and where they stand.
+type examples struct {
+	count  int
+	folder string
+}
+
+// findExamples counts the examples that tests run, by RFC. SIP's torture tests stand
+// with package sip:
+// their bytes, line ends among them, are what they are about.
+func findExamples(root string) (map[int]examples, error) {
 	all, err := vectors.All()
 	if err != nil {
 		return nil, err
 	}
-	counts := map[int]int{}
+	found := map[int]examples{}
 	for _, v := range all {
-		counts[v.RFC]++
+		if v.RFC != 0 { // 0 are our own
+			found[v.RFC] = examples{found[v.RFC].count + 1, fmt.Sprintf("%s/rfc%d", vectorsFolder, v.RFC)}
+		}
 	}
-	return counts, nil
+	messages, err := filepath.Glob(filepath.Join(root, tortureFolder, "rfc*", "*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range messages {
+		name := filepath.Base(filepath.Dir(m))
+		number, err := strconv.Atoi(strings.TrimPrefix(name, "rfc"))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", m, err)
+		}
+		found[number] = examples{found[number].count + 1, tortureFolder + "/" + name}
+	}
+	return found, nil
 }
 
 // readIndex reads the index, which is in the order of the numbers.
@@ -239,14 +262,12 @@ func sectionFaults(texts string, cited []citation) (faults []error) {
 }
 
 // conformance writes the document: each RFC, its sections, the files.
-func conformance(index []document, cited []citation, counts map[int]int) []byte {
+func conformance(index []document, cited []citation, found map[int]examples) []byte {
 	var b bytes.Buffer
-	b.WriteString("# RFCs and where the code follows them\n\nMade by `make gen` from `" + indexFile + "`, the code's comments and `" + vectorsFolder +
-		"`; do not edit.\nImplemented means: but for what [divergences.md](divergences.md) lists. Vectors are the RFC's\nown examples and worked texts that `go test ./" + vectorsFolder +
-		"` runs.\n\n| RFC | Status | Vectors | Title | Part |\n|---|---|---|---|---|\n")
+	b.WriteString("# RFCs and where the code follows them\n\nMade by `make gen` from `" + indexFile + "`, the code's comments and the tests' vectors; do not edit.\nImplemented means: but for what [divergences.md](divergences.md) lists. Vectors are the\nRFC's own examples and worked texts that tests run; each RFC's section below says where\nthey are.\n\n| RFC | Status | Vectors | Title | Part |\n|---|---|---|---|---|\n")
 	for _, d := range index {
 		count := ""
-		if n := counts[d.number]; n > 0 {
+		if n := found[d.number].count; n > 0 {
 			count = strconv.Itoa(n)
 		}
 		fmt.Fprintf(&b, "| [%d](https://www.rfc-editor.org/rfc/rfc%d) | %s | %s | %s | %s |\n", d.number, d.number, d.status, count, d.title, d.note)
@@ -258,10 +279,13 @@ func conformance(index []document, cited []citation, counts map[int]int) []byte 
 				files[c.section] = append(files[c.section], c.file)
 			}
 		}
-		if len(files) == 0 {
+		if len(files) == 0 && found[d.number].count == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "\n## RFC %d\n\n%s. Status: %s.%s\n\n| Section | Files |\n|---|---|\n", d.number, d.title, d.status, vectorLine(counts[d.number], d.number))
+		fmt.Fprintf(&b, "\n## RFC %d\n\n%s. Status: %s.%s\n", d.number, d.title, d.status, found[d.number].line())
+		if len(files) > 0 {
+			b.WriteString("\n| Section | Files |\n|---|---|\n")
+		}
 		for _, s := range sortedSections(files) {
 			name := s
 			if s == "" {
@@ -274,12 +298,12 @@ func conformance(index []document, cited []citation, counts map[int]int) []byte 
 	return b.Bytes()
 }
 
-// vectorLine says where the vectors of an RFC are.
-func vectorLine(count, number int) string {
-	if count == 0 {
+// line says where the examples are.
+func (e examples) line() string {
+	if e.count == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" Vectors: %d, in `%s/rfc%d`.", count, vectorsFolder, number)
+	return fmt.Sprintf(" Vectors: %d, in `%s`.", e.count, e.folder)
 }
 
 // sortedSections orders 4.2 before 4.10.

@@ -41,12 +41,12 @@ func TestConformanceIsUpToDate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	counts, err := countVectors()
+	found, err := findExamples("..")
 	if err != nil {
 		t.Fatal(err)
 	}
 	have, err := os.ReadFile(filepath.Join("..", conformanceFile))
-	if err != nil || !bytes.Equal(have, conformance(index, cited, counts)) {
+	if err != nil || !bytes.Equal(have, conformance(index, cited, found)) {
 		t.Errorf("%s is out of date (%v): run `make gen`", conformanceFile, err)
 	}
 }
@@ -96,10 +96,18 @@ func TestIndexLines(t *testing.T) {
 
 func TestConformanceCountsVectors(t *testing.T) {
 	t.Parallel()
-	text := string(conformance([]document{{3261, "partial", "SIP", "half"}, {4745, "implemented", "Policy", ""}}, nil, map[int]int{4745: 3}))
-	for _, want := range []string{"| partial |  | SIP | half |\n", "| implemented | 3 | Policy |  |\n"} {
+	text := string(conformance([]document{{3261, "partial", "SIP", "half"}, {4745, "implemented", "Policy", ""}}, nil, map[int]examples{4745: {3, "rfc/vectors/rfc4745"}}))
+	for _, want := range []string{"| partial |  | SIP | half |\n", "| implemented | 3 | Policy |  |\n", "Status: implemented. Vectors: 3, in `rfc/vectors/rfc4745`.\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
+	}
+}
+
+func TestExamplesAreFound(t *testing.T) {
+	t.Parallel()
+	found, err := findExamples("..")
+	if err != nil || found[4745].count < 10 || found[4745].folder != "rfc/vectors/rfc4745" || found[4475].count < 40 || found[4475].folder != "sip/testdata/rfc4475" || found[0].count != 0 {
+		t.Errorf("%v, %v", found, err)
 	}
 }
