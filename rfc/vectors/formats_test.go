@@ -7,11 +7,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tacit-presence/tacit/compose"
+	"github.com/tacit-presence/tacit/filter"
 	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/rfc/vectors"
+	"github.com/tacit-presence/tacit/view"
 	"github.com/tacit-presence/tacit/watcherinfo"
 	"github.com/tacit-presence/tacit/xcapdiff"
 	"github.com/tacit-presence/tacit/xmltree"
@@ -332,7 +335,44 @@ func runPartial(v *vectors.Vector) error {
 	if err != nil {
 		return err
 	}
+	if err := sendsPartial(old, got); err != nil {
+		return err
+	}
 	return compare(v, "understood", fmt.Sprintf("version %d, then %d\n%s", full.Version(), diff.Version(), told), strings.TrimSpace)
+}
+
+// sendsPartial holds that a watcher who has been sent a document before, and is now
+// sent what has changed, has what it would have been sent whole.
+func sendsPartial(before, after string) error {
+	const entity = "sip:resource@example.com"
+	whole := func(text string) (view.Final, error) {
+		doc, err := pidf.Parse(text)
+		raw := compose.Union().Compose(entity, []compose.Publication{{Doc: doc}})
+		c := policy.Apply(raw, policy.Decision{Handling: policy.Allow, Permissions: policy.Everything()})
+		return view.Finish(filter.Apply(c, filter.Filter{}), entity, entity), err
+	}
+	first, err := whole(before)
+	if err != nil {
+		return err
+	}
+	second, err := whole(after)
+	if err != nil {
+		return err
+	}
+	change := second.Partial(first)
+	body, at := change.Body(), change.VersionAt()
+	if change.ContentType() != pidf.PartialContentType || at == 0 || len(body) >= len(second.Body()) {
+		return mismatched("no change is sent, but\n%s", body)
+	}
+	diff, err := pidf.ParsePartial(body[:at] + "2" + body[at:])
+	if err != nil {
+		return mismatched("what is sent cannot be read: %v", err)
+	}
+	got, err := diff.Apply(first.Body())
+	if err != nil || canonical(got) != canonical(second.Body()) {
+		return mismatched("%v: the watcher has\n%s\nand not\n%s", err, got, second.Body())
+	}
+	return nil
 }
 
 func describeDiff(text string) (string, error) {
