@@ -73,6 +73,8 @@ type Counters struct {
 	Composed     atomic.Int64
 	Views        atomic.Int64
 	Notices      atomic.Int64
+	// DamagedDocuments are the documents that could not be read at the start.
+	DamagedDocuments atomic.Int64
 }
 
 // Shard is one shard's state, a shard.Machine. Only its worker touches it.
@@ -85,6 +87,7 @@ type Shard struct {
 	people    map[presence.Presentity]*presentity
 	rand      *rand.ChaCha8
 	last      uint64 // of tick
+	damaged   []error
 	next      time.Time
 	fresh     bool      // restored, not yet resumed
 	waited    bool      // a watcher that waits has been stored

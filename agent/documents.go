@@ -2,6 +2,8 @@ package agent
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -83,6 +85,9 @@ type kept struct {
 	meaning Meaning
 	order   uint64    // of its last change, as a publication has it
 	discard time.Time // when the first location object in it must go; zero: none
+	// damaged: what it says, and its Body if that is empty, could not be read from the
+	// store. It stays as it is until it is changed or removed.
+	damaged bool
 }
 
 // documentRecord is a document at rest.
@@ -165,7 +170,7 @@ func (s *Shard) replaceDocument(p *presentity, n DocumentName, was presence.Enti
 		p.docs = append(p.docs, d)
 		sortDocuments(p.docs)
 	}
-	d.ETag, d.Body, d.Modified, d.meaning, d.order = s.entityTag(), body, now, m, s.tick(now)
+	d.ETag, d.Body, d.Modified, d.meaning, d.order, d.damaged = s.entityTag(), body, now, m, s.tick(now), false
 	if m.Presence != nil {
 		_, d.discard = discard(body, now, time.Time{})
 		s.arm(p)
@@ -215,10 +220,11 @@ func (s *Shard) DropDocument(id presence.Presentity, n DocumentName, was presenc
 }
 
 // version is a document as it is, the zero Document if there is none; retain says
-// that nothing in it has to be discarded at some time.
+// that it may be kept when it is no more: nothing in it has to be discarded at some
+// time.
 func (p *presentity) version(n DocumentName) (d Document, retain bool) {
 	if k := p.document(n); k != nil {
-		return k.Document, k.discard.IsZero()
+		return k.Document, k.discard.IsZero() && !k.damaged
 	}
 	return Document{}, true
 }
@@ -245,21 +251,26 @@ func (p *presentity) hardState(buf []compose.Publication) []compose.Publication 
 	return buf
 }
 
+// restoreDocument takes a document back. One that cannot be read keeps nobody else's
+// presence from being served: its own presentity's is told to nobody (force).
 func (s *Shard) restoreDocument(key, value []byte) error {
 	_, _, parts, err := store.KeyParts(key)
 	if err != nil || len(parts) != 3 {
 		return fmt.Errorf("document record: malformed key %x", key)
 	}
+	d := &kept{Document: Document{DocumentName: DocumentName{AUID: parts[1], Path: parts[2]}}}
 	var r documentRecord
-	if err := store.Decode(value, &r); err != nil {
-		return fmt.Errorf("document of %s: %w", parts[0], err)
+	if err = store.Decode(value, &r); err == nil {
+		d.ETag, d.Body, d.Modified, d.order = r.ETag, r.Body, time.Unix(0, r.Modified), r.Order
+		d.meaning, err = ReadMeaning(d.DocumentName, d.Body)
+	} else {
+		sum := sha256.Sum256(value)
+		d.ETag = presence.EntityTag(hex.EncodeToString(sum[:8])) // the same until it is changed
 	}
-	d := &kept{Document: Document{
-		DocumentName: DocumentName{AUID: parts[1], Path: parts[2]},
-		ETag:         r.ETag, Body: r.Body, Modified: time.Unix(0, r.Modified),
-	}, order: r.Order}
-	if d.meaning, err = ReadMeaning(d.DocumentName, d.Body); err != nil {
-		return fmt.Errorf("document %s/%s of %s: %w", parts[1], parts[2], parts[0], err)
+	if err != nil {
+		d.damaged, d.meaning = true, Meaning{}
+		s.damaged = append(s.damaged, fmt.Errorf("document %s/%s of %s: %w", parts[1], parts[2], parts[0], err))
+		s.cfg.Counters.DamagedDocuments.Add(1)
 	}
 	if d.meaning.Presence != nil {
 		_, d.discard = discard(d.Body, d.Modified, time.Time{})
@@ -269,6 +280,9 @@ func (s *Shard) restoreDocument(key, value []byte) error {
 	p.docs = append(p.docs, d)
 	return nil
 }
+
+// Damaged lists what Restore could not read, and has passed over.
+func (s *Shard) Damaged() []error { return s.damaged }
 
 func sortDocuments(docs []*kept) {
 	slices.SortFunc(docs, func(a, b *kept) int {

@@ -47,7 +47,7 @@ func (s *Shard) supposed(id presence.Presentity, q Question) *presentity {
 	if p := s.people[id]; p != nil {
 		c.docs, c.decisions, c.raw, c.lists, c.uses = slices.Clone(p.docs), p.decisions, p.raw, p.lists, p.uses
 		if p.rules != nil {
-			c.rules = &policy.Rules{Decisions: p.rules.Decisions, Sets: p.rules.Sets, Preferences: p.rules.Preferences}
+			c.rules = apart(p.rules)
 		}
 	} else {
 		c.raw = s.cfg.Composition.Compose(id, nil)

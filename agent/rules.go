@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -44,9 +45,14 @@ func (s *Shard) force(p *presentity) {
 		if d.meaning.Preferences != nil {
 			rules.Preferences = d.meaning.Preferences
 		}
+		if d.damaged && d.AUID == AUIDPreferences {
+			// Whether decisions are to be hidden is not known.
+			rules.Preferences = &policy.Preferences{Conceal: policy.Yes}
+		}
 	}
 	p.rules, p.own, p.lists = rules, nil, nil
 	p.uses = s.uses(rules)
+	rules.Unreadable = slices.ContainsFunc(p.docs, func(d *kept) bool { return d.damaged && d.decides(p.uses) })
 	if s.cfg.ListMembers == nil {
 		return
 	}
@@ -65,6 +71,17 @@ func (s *Shard) force(p *presentity) {
 			p.lists[uri] = members
 		}
 	}
+}
+
+// decides reports whether what a document says is asked in decisions that depend on u.
+func (d *kept) decides(u policy.Uses) bool {
+	switch d.AUID {
+	case AUIDPresRules, AUIDOMAPresRules, AUIDPreferences:
+		return true
+	case AUIDLists:
+		return len(u.Lists) > 0
+	}
+	return false
 }
 
 // uses is what decisions depend on, by the presentity's rules and the operator's.
@@ -112,13 +129,18 @@ func (s *Shard) verdict(p *presentity, who presence.Principal, d policy.Decision
 	}
 	if p.own == nil && p.rules != nil {
 		// Rules remember what comes of them with one set of overrides.
-		p.own = &policy.Rules{Decisions: p.rules.Decisions, Sets: p.rules.Sets, Preferences: p.rules.Preferences}
+		p.own = apart(p.rules)
 	}
 	f := s.facts(p, who)
 	f.Overrides = nil
 	d = policy.Decide(p.own, who, now, f)
 	s.due(p, d.Until)
 	return d
+}
+
+// apart is rules as they are, with a memory of their own.
+func apart(r *policy.Rules) *policy.Rules {
+	return &policy.Rules{Decisions: r.Decisions, Sets: r.Sets, Preferences: r.Preferences, Unreadable: r.Unreadable}
 }
 
 // facts are what a decision depends on beside the presentity's rules.

@@ -44,7 +44,7 @@ func (e *engine) decide(r *Rules, who presence.Principal, now time.Time, f Facts
 	}
 	d := *out
 	d.Until = a.until
-	if own.decided && d.Matched != MatchedAuthentication {
+	if own.decided && d.Matched != MatchedAuthentication && d.Matched != MatchedUnreadable {
 		if d.Matched != "" {
 			d.Matched = matched + ", " + d.Matched
 		} else {
@@ -57,6 +57,9 @@ func (e *engine) decide(r *Rules, who presence.Principal, now time.Time, f Facts
 // simply decides where there are no rules but Decisions, which is so of most
 // presentities: nothing is remembered for them.
 func (r *Rules) simply(who presence.Principal, f *Facts) Decision {
+	if !r.readable() {
+		return Decision{Matched: MatchedUnreadable}
+	}
 	var p *Preferences
 	own, matched := r.decided(who, f)
 	if r != nil {
@@ -74,6 +77,8 @@ func (r *Rules) simply(who presence.Principal, f *Facts) Decision {
 	}
 	return decision(own.handling, matched)
 }
+
+func (r *Rules) readable() bool { return r == nil || !r.Unreadable }
 
 // byDefault is the handling of known watchers whom no rule matches.
 func (p *Preferences) byDefault(f *Facts) Handling {
@@ -187,10 +192,11 @@ type decided struct {
 
 // The header of a key.
 const (
-	keyDecided = iota // 0, or the handling decided plus one
-	keyDefault        // the handling where nothing matches, plus one; 0: none for the unauthenticated
-	keyProven         // 1: proven as Preferences require
-	keyHeader         // its length
+	keyDecided  = iota // 0, or the handling decided plus one
+	keyDefault         // the handling where nothing matches, plus one; 0: none for the unauthenticated
+	keyProven          // 1: proven as Preferences require
+	keyReadable        // 1: not Rules.Unreadable
+	keyHeader          // its length
 )
 
 // question makes the key of what matches.
@@ -204,6 +210,9 @@ func (e *engine) question(r *Rules, a *asking) (own decided, matched string) {
 	}
 	if e.preferences.met(a.who.Mechanism()) {
 		e.key[keyProven] = 1
+	}
+	if r.readable() {
+		e.key[keyReadable] = 1
 	}
 	for g := range e.sets {
 		e.match(e.sets[g], a, group(g) == ofPresentity && own.decided)
@@ -316,7 +325,10 @@ func (e *engine) combine(key []byte) *Decision {
 		d.Handling = max(d.Handling, r.handling)
 	}
 	d.Permissions = unionOf(d.Permissions, list[ofPresentity])
-	if key[keyProven] == 0 && d.Handling > Block {
+	switch {
+	case key[keyReadable] == 0:
+		d = Decision{Matched: MatchedUnreadable}
+	case key[keyProven] == 0 && d.Handling > Block:
 		d = Decision{Matched: MatchedAuthentication}
 	}
 	d = d.settled()

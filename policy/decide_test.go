@@ -402,6 +402,36 @@ func TestEngineForgets(t *testing.T) {
 	}
 }
 
+// Of rules that cannot all be read nobody knows whom they refuse: everybody is, but
+// for the presentity itself and by the operator's overrides.
+func TestUnreadableRules(t *testing.T) {
+	t.Parallel()
+	r := setsOf(t, ruleOf("all", `<identity><many/></identity>`, `<pr:provide-all-attributes/>`))
+	r.Set(bob, Allow)
+	overrides := readRules(t, ruleDoc(ruleOf("rescue", one("sip:rescue@example.net"), `<pr:provide-persons><pr:all-persons/></pr:provide-persons>`)))
+	f := Facts{Default: Allow, Overrides: overrides}
+	who, now := known(bob), when(t, "2026-03-02T12:00:00Z")
+	if d := Decide(r, who, now, f); d.Handling != Allow {
+		t.Fatalf("%+v", d)
+	}
+	r.Unreadable = true
+	for _, sets := range [][]NamedSet{r.Sets, nil} {
+		r.Sets = sets
+		if d := Decide(r, who, now, f); d.Handling != Block || d.Matched != MatchedUnreadable || !d.Permissions.Equal(Permissions{}) {
+			t.Errorf("%+v", d)
+		}
+		if d := Decide(r, who, now, Facts{Default: Allow}); d.Handling != Block || d.Matched != MatchedUnreadable {
+			t.Errorf("%+v", d)
+		}
+		if d := Decide(r, known("sip:rescue@example.net"), now, f); d.Handling != Allow || d.Raised != "override/rescue" {
+			t.Errorf("%+v", d)
+		}
+		if d := Decide(r, who, now, Facts{Owner: true}); d.Handling != Allow {
+			t.Errorf("%+v", d)
+		}
+	}
+}
+
 func fiftyRules(b testing.TB) *Rules {
 	var rules strings.Builder
 	for i := range 50 {

@@ -79,6 +79,10 @@ type Rules struct {
 	// Preferences are the presentity's own document beside them; nil: none. They
 	// are stored elsewhere too.
 	Preferences *Preferences `cbor:"-" json:"-"`
+	// Unreadable says that some of the documents cannot be read any more. They may
+	// have refused somebody: then nobody but the presentity is told anything, save
+	// by the operator's overrides.
+	Unreadable bool `cbor:"-" json:"-"`
 
 	engine *engine // made when it is needed
 }
@@ -136,6 +140,7 @@ const (
 	// MatchedAuthentication: rules are about the watcher, or the default is, but it
 	// has not proven its identity as Preferences require.
 	MatchedAuthentication = "authentication"
+	MatchedUnreadable     = "unreadable document" // of Rules.Unreadable
 )
 
 // Facts are what a decision depends on beside the rules.

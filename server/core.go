@@ -200,6 +200,9 @@ func (c *Core) machines(secret []byte, waiting *notifier.Waiting) (list [shard.C
 			for i := range next {
 				m := c.machine(shard.ID(i), composition, secret, waiting)
 				errs[i] = errors.Join(m.agent.Restore(c.store, now), m.registrar.Restore(c.store))
+				for _, err := range m.agent.Damaged() {
+					c.log.Error("a user's document cannot be read; of a presentity whose rules need it nobody is told until it is put anew or removed", "error", err)
+				}
 				list[i] = m
 			}
 		})

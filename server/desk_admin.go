@@ -104,11 +104,7 @@ func (d offlineDocuments) Get(_ context.Context, k xcap.Key) (xcap.Document, err
 	if err != nil {
 		return xcap.Document{}, err
 	}
-	doc, found := m.agent.Document(k.Owner, nameOf(k))
-	if !found {
-		return xcap.Document{}, xcap.ErrNotFound
-	}
-	return documentOf(doc), nil
+	return found(m.agent.Document(k.Owner, nameOf(k)))
 }
 
 // Put changes one.

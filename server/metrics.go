@@ -53,6 +53,7 @@ func (s *Server) register(reg *prometheus.Registry) {
 
 	counter("published_total", "PUBLISH requests accepted.", load(&a.Published))
 	counter("bad_documents_total", "Presence documents refused.", load(&a.BadDocuments))
+	counter("damaged_documents_total", "XCAP documents that could not be read at the start.", load(&a.DamagedDocuments))
 	counter("composed_total", "Compositions made.", load(&a.Composed))
 	counter("views_total", "Views rendered.", load(&a.Views))
 

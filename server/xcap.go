@@ -127,15 +127,26 @@ func documentOf(d agent.Document) xcap.Document {
 	return xcap.Document{ETag: d.ETag, Body: d.Body, Modified: d.Modified}
 }
 
+// found is the answer of Get. A document is never empty, unless it was damaged.
+func found(d agent.Document, there bool) (xcap.Document, error) {
+	switch {
+	case !there:
+		return xcap.Document{}, xcap.ErrNotFound
+	case d.Body == "":
+		return documentOf(d), xcap.ErrDamaged
+	}
+	return documentOf(d), nil
+}
+
 // Get reads one.
 func (d documents) Get(ctx context.Context, k xcap.Key) (xcap.Document, error) {
 	var doc agent.Document
-	found := false
-	err := d.do(ctx, k.Owner, func(a *agent.Shard, _ time.Time, _ *shard.Batch) { doc, found = a.Document(k.Owner, nameOf(k)) })
-	if err == nil && !found {
-		err = xcap.ErrNotFound
+	there := false
+	err := d.do(ctx, k.Owner, func(a *agent.Shard, _ time.Time, _ *shard.Batch) { doc, there = a.Document(k.Owner, nameOf(k)) })
+	if err != nil {
+		return xcap.Document{}, err
 	}
-	return documentOf(doc), err
+	return found(doc, there)
 }
 
 // Put changes one. What it means is read here, so that the shard, which all its
@@ -194,7 +205,7 @@ func (d documents) Each(ctx context.Context, auid xcap.AUID, fn func(xcap.Key, x
 }
 
 // each walks over the documents of an application usage of all users. One that
-// goes meanwhile is left out.
+// goes meanwhile, or is damaged, is left out.
 func each(ctx context.Context, users *identity.Directory, d xcap.Documents, auid xcap.AUID, fn func(xcap.Key, xcap.Document) bool) error {
 	for _, u := range users.List() {
 		list, err := d.List(ctx, presence.Presentity(u.AORs[0]))
@@ -207,7 +218,7 @@ func each(ctx context.Context, users *identity.Directory, d xcap.Documents, auid
 			}
 			doc, err := d.Get(ctx, e.Key)
 			switch {
-			case errors.Is(err, xcap.ErrNotFound):
+			case errors.Is(err, xcap.ErrNotFound), errors.Is(err, xcap.ErrDamaged):
 				continue
 			case err != nil:
 				return err

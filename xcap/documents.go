@@ -16,6 +16,9 @@ var (
 	ErrChanged = errors.New("the document has changed meanwhile")
 	// ErrTooMany: the user has as many documents as he may have.
 	ErrTooMany = errors.New("too many documents")
+	// ErrDamaged: what is kept of the document cannot be read. It can be replaced as a
+	// whole, and removed.
+	ErrDamaged = errors.New("what is kept of the document cannot be read")
 	// ErrUnavailable: who keeps the document cannot be reached now.
 	ErrUnavailable = errors.New("documents cannot be reached now")
 )
@@ -62,7 +65,8 @@ type Entry struct {
 // above, or hold a *Conflict, which answers the request; any other is a fault of
 // the server.
 type Documents interface {
-	// Get returns a document; ErrNotFound.
+	// Get returns a document; ErrNotFound; with ErrDamaged what there is of it, its
+	// entity-tag at least.
 	Get(ctx context.Context, k Key) (Document, error)
 	// Put puts body in the place of the document with the entity-tag was; if was
 	// is empty, where there is none. ErrChanged, ErrTooMany.

@@ -37,6 +37,9 @@ func (m *memory) Get(_ context.Context, k Key) (Document, error) {
 	if !ok {
 		return Document{}, fmt.Errorf("%s: %w", k.Path, ErrNotFound)
 	}
+	if d.Body == "" {
+		return d, ErrDamaged
+	}
 	return d, nil
 }
 

@@ -170,9 +170,19 @@ func (c *content) body() (string, error) {
 	return c.text, nil
 }
 
+// current gets the document that a PUT or DELETE is about to change. What is left of
+// a damaged one will do for replacing it.
+func (h *Handler) current(req *request) (Document, error) {
+	doc, err := h.cfg.Documents.Get(req.Context(), req.key)
+	if errors.Is(err, ErrDamaged) && req.sel == nil {
+		doc.Body, err = "", nil
+	}
+	return doc, err
+}
+
 // put is one attempt at a PUT (RFC 4825, 8.2).
 func (h *Handler) put(req *request, c *content) (response, error) {
-	doc, err := h.cfg.Documents.Get(req.Context(), req.key)
+	doc, err := h.current(req)
 	exists := err == nil
 	if !exists {
 		if !errors.Is(err, ErrNotFound) {
@@ -248,7 +258,7 @@ func (h *Handler) keep(req *request, doc Document, old, result *xmltree.Doc) (Do
 		return doc, nil // nothing changes
 	}
 	if req.usage.check != nil {
-		if old == nil && doc.ETag != "" {
+		if old == nil && doc.Body != "" {
 			var err error
 			if old, err = h.parse(doc); err != nil {
 				return Document{}, err
@@ -265,7 +275,7 @@ func (h *Handler) keep(req *request, doc Document, old, result *xmltree.Doc) (Do
 
 // remove is one attempt at a DELETE (RFC 4825, 8.4).
 func (h *Handler) remove(req *request, _ *content) (response, error) {
-	doc, err := h.cfg.Documents.Get(req.Context(), req.key)
+	doc, err := h.current(req)
 	if err != nil {
 		return response{}, err
 	}
