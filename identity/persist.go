@@ -29,8 +29,6 @@ type keysRecord struct {
 	HA1   map[sip.Algorithm]string `cbor:"2,keyasint"`
 }
 
-func userKey(r *record) []byte { return store.Key(keyKind, 0, r.realm, r.name) }
-
 func (r *record) encode() ([]byte, error) {
 	u := userRecord{Name: r.name, Realm: r.realm, AORs: r.aors}
 	for _, k := range r.keys {

@@ -79,10 +79,7 @@ func TestOnePlaceIsToldAsOneCircle(t *testing.T) {
 		if again, _ := told(t, uint32(radius), locations); again != text {
 			t.Fatalf("another order:\n%s\n%s", text, again)
 		}
-		var coarser []string
-		for _, s := range regexp.MustCompile(`<gs:Circle.*?</gs:Circle>`).FindAllString(text, -1) {
-			coarser = append(coarser, s)
-		}
+		coarser := regexp.MustCompile(`<gs:Circle.*?</gs:Circle>`).FindAllString(text, -1)
 		if twice, _ := told(t, uint32(radius), coarser); twice != text {
 			t.Fatalf("twice:\n%s\n%s", text, twice)
 		}
@@ -104,10 +101,7 @@ func TestPlacesApartAreTold(t *testing.T) {
 	if n := len(slices.Compact(circles)); n < 8 || n > 30 {
 		t.Errorf("%d circles", n)
 	}
-	var coarser []string
-	for _, s := range regexp.MustCompile(`<gs:Circle.*?</gs:Circle>`).FindAllString(text, -1) {
-		coarser = append(coarser, s)
-	}
+	coarser := regexp.MustCompile(`<gs:Circle.*?</gs:Circle>`).FindAllString(text, -1)
 	if twice, _ := told(t, 100_000, coarser); twice != text {
 		t.Errorf("twice:\n%s\n%s", text, twice)
 	}

@@ -60,17 +60,18 @@ const (
 	inDevice
 	inStatus
 	inRoot
+	inParts = inTuple | inPerson | inDevice | inStatus
 )
 
 // trait is what the filter knows of an element that has a permission of its own.
 type trait struct {
-	local      string
-	in         place     // RFC 4480, table 1
+	local      string    // of RPID's
+	in         place     // of RPID's: RFC 4480, table 1
 	permission attribute // 0: RFC 5025, 3.3.2 shows it always, or it has levels
 	times      bool      // it may have from and until (RFC 4480, table 1)
 }
 
-// traits are those of RPID's elements.
+// traits are those of RPID's elements, and of others.
 var traits = [...]trait{
 	elementActivities:   {"activities", inPerson, provideActivities, true},
 	elementClass:        {"class", inTuple | inPerson | inDevice, provideClass, false},
@@ -84,9 +85,17 @@ var traits = [...]trait{
 	elementStatusIcon:   {"status-icon", inPerson | inTuple, provideStatusIcon, true},
 	elementTimeOffset:   {"time-offset", inPerson, provideTimeOffset, true},
 	elementUserInput:    {"user-input", inPerson | inTuple | inDevice, 0, false},
+
+	elementTupleDevice:          {in: inTuple, permission: provideDeviceID},
+	elementWillingness:          {in: inParts, permission: provideWillingness},
+	elementNetworkAvailability:  {in: inParts, permission: provideNetworkAvailability},
+	elementSessionParticipation: {in: inParts, permission: provideSessionParticipation},
+	elementRegistrationState:    {in: inParts, permission: provideRegistrationState},
+	elementBarringState:         {in: inParts, permission: provideBarringState},
+	elementNote:                 {in: inParts, permission: provideNote},
 }
 
-// isRPID reports whether an element has a trait.
+// isRPID reports whether an element is one of RPID's.
 func isRPID(e element) bool {
 	return e >= elementActivities && e <= elementUserInput && e != elementTupleDevice
 }
@@ -216,20 +225,6 @@ func (g *grant) shows(doc *xmltree.Doc, n xmltree.Node, e element, in place) boo
 		return true
 	}
 	switch e {
-	case elementTupleDevice:
-		return g.attributes&provideDeviceID != 0
-	case elementNote:
-		return g.attributes&provideNote != 0
-	case elementWillingness:
-		return g.attributes&provideWillingness != 0
-	case elementNetworkAvailability:
-		return g.attributes&provideNetworkAvailability != 0
-	case elementSessionParticipation:
-		return g.attributes&provideSessionParticipation != 0
-	case elementRegistrationState:
-		return g.attributes&provideRegistrationState != 0
-	case elementBarringState:
-		return g.attributes&provideBarringState != 0
 	case elementUnknown:
 		return slices.Contains(g.unknown, doc.Name(n))
 	case elementOdd:

@@ -296,7 +296,7 @@ func (s *script) want(c *command) error {
 
 func equal(want, got string) error {
 	if want != got {
-		return fmt.Errorf("%s is wanted, not %s:", want, got)
+		return fmt.Errorf("%s is wanted, not %s", want, got)
 	}
 	return nil
 }

@@ -309,13 +309,8 @@ func (d *Doc) Text(n Node) string {
 		whole []byte // of the second part on, so that many parts cost no more than one
 	)
 	for c := d.nodes[n].first; c != None; c = d.nodes[c].next {
-		var piece string
-		switch e := &d.nodes[c]; e.kind {
-		case KindText:
-			piece = unescape(d.src[e.start:e.end], false)
-		case KindCData:
-			piece = newlines(d.src[int(e.start)+len(cdataOpen) : int(e.end)-len(cdataClose)])
-		default:
+		piece, ok := d.characters(c)
+		if !ok {
 			continue
 		}
 		switch parts++; parts {
@@ -331,6 +326,18 @@ func (d *Doc) Text(n Node) string {
 		return string(whole)
 	}
 	return text
+}
+
+// characters returns the character data of a node of text or CDATA; of another
+// kind there is none.
+func (d *Doc) characters(n Node) (text string, ok bool) {
+	switch e := &d.nodes[n]; e.kind {
+	case KindText:
+		return unescape(d.src[e.start:e.end], false), true
+	case KindCData:
+		return newlines(d.src[int(e.start)+len(cdataOpen) : int(e.end)-len(cdataClose)]), true
+	}
+	return "", false
 }
 
 // IsSpace reports whether n is text of nothing but white space.

@@ -327,16 +327,10 @@ func (d *Doc) holds(c *cond, n Node, pos int) bool {
 // hasText reports whether the text of all of n's subtree together is want.
 func (d *Doc) hasText(n Node, want string) bool {
 	for i, end := n+1, d.After(n); i < end; i++ {
-		var piece string
-		switch e := &d.nodes[i]; e.kind {
-		case KindText:
-			piece = unescape(d.src[e.start:e.end], false)
-		case KindCData:
-			piece = newlines(d.src[int(e.start)+len(cdataOpen) : int(e.end)-len(cdataClose)])
-		default:
+		piece, ok := d.characters(i)
+		if !ok {
 			continue
 		}
-		var ok bool
 		if want, ok = strings.CutPrefix(want, piece); !ok {
 			return false
 		}
