@@ -4,6 +4,7 @@
 package agent
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
 	"sync/atomic"
@@ -353,10 +354,7 @@ func (s *Shard) entityTag() presence.EntityTag { return presence.EntityTag(s.ran
 
 func (s *Shard) random() string {
 	var b [8]byte
-	n := s.rand.Uint64()
-	for i := range b {
-		b[i] = byte(n >> (8 * i))
-	}
+	binary.LittleEndian.PutUint64(b[:], s.rand.Uint64())
 	return hex.EncodeToString(b[:])
 }
 

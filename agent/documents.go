@@ -50,6 +50,11 @@ type DocumentName struct {
 	Path string // below users/XUI/
 }
 
+// compare is the order of names.
+func (n DocumentName) compare(o DocumentName) int {
+	return cmp.Or(cmp.Compare(n.AUID, o.AUID), cmp.Compare(n.Path, o.Path))
+}
+
 // Document is one document as it is kept.
 type Document struct {
 	DocumentName
@@ -134,45 +139,55 @@ func (p *presentity) document(n DocumentName) *kept {
 	return nil
 }
 
-// ChangeDocument puts a document in the place of the one with the entity-tag
-// was, or where none is if was is empty; else its error is ErrChanged. When the
-// batch is durable the change is in effect: what it narrows has been narrowed,
-// and nothing is told under the old rules any more.
-func (s *Shard) ChangeDocument(id presence.Presentity, n DocumentName, was presence.EntityTag, body string, m Meaning, now time.Time, out *shard.Batch) (Document, error) {
+// DocumentChange is a document that is to be put.
+type DocumentChange struct {
+	DocumentName
+	// Was is the entity-tag of the document in whose place it is put; empty: there
+	// must be none.
+	Was     presence.EntityTag
+	Body    string
+	Meaning Meaning // of Body
+}
+
+// ChangeDocument puts a document. Where the one there is not what c says it was,
+// its error is ErrChanged; ErrTooManyDocuments. When the batch is durable the
+// change is in effect: what it narrows has been narrowed, and nothing is told
+// under the old rules any more.
+func (s *Shard) ChangeDocument(id presence.Presentity, c DocumentChange, now time.Time, out *shard.Batch) (Document, error) {
 	p := s.presentity(id)
 	defer s.drop(p)
-	old, retain := p.version(n)
-	d, err := s.replaceDocument(p, n, was, body, m, now, out)
+	old, retain := p.version(c.DocumentName)
+	d, err := s.replaceDocument(p, c, now, out)
 	if err == nil {
-		_, still := p.version(n)
-		s.documentChanged(p, n, now, out)
-		s.stepped(p, old, d, retain && still, now, out)
+		_, still := p.version(c.DocumentName)
+		s.documentChanged(p, c.DocumentName, now, out)
+		s.stepped(p, step{was: old, is: d, known: retain && still}, now, out)
 	}
 	return d, err
 }
 
 // StoreDocument is ChangeDocument for a shard that does not run: the change takes
 // effect when it is next restored.
-func (s *Shard) StoreDocument(id presence.Presentity, n DocumentName, was presence.EntityTag, body string, m Meaning, now time.Time, out *shard.Batch) (Document, error) {
-	return s.replaceDocument(s.presentity(id), n, was, body, m, now, out)
+func (s *Shard) StoreDocument(id presence.Presentity, c DocumentChange, now time.Time, out *shard.Batch) (Document, error) {
+	return s.replaceDocument(s.presentity(id), c, now, out)
 }
 
-func (s *Shard) replaceDocument(p *presentity, n DocumentName, was presence.EntityTag, body string, m Meaning, now time.Time, out *shard.Batch) (Document, error) {
-	d := p.document(n)
-	if d == nil && was != "" || d != nil && d.ETag != was {
+func (s *Shard) replaceDocument(p *presentity, c DocumentChange, now time.Time, out *shard.Batch) (Document, error) {
+	d := p.document(c.DocumentName)
+	if d == nil && c.Was != "" || d != nil && d.ETag != c.Was {
 		return Document{}, ErrChanged
 	}
 	if d == nil {
 		if len(p.docs) >= maxDocuments {
 			return Document{}, fmt.Errorf("%w: %d", ErrTooManyDocuments, maxDocuments)
 		}
-		d = &kept{Document: Document{DocumentName: n}}
+		d = &kept{Document: Document{DocumentName: c.DocumentName}}
 		p.docs = append(p.docs, d)
 		sortDocuments(p.docs)
 	}
-	d.ETag, d.Body, d.Modified, d.meaning, d.order, d.damaged = s.entityTag(), body, now, m, s.tick(now), false
-	if m.Presence != nil {
-		_, d.discard = discard(body, now, time.Time{})
+	d.ETag, d.Body, d.Modified, d.meaning, d.order, d.damaged = s.entityTag(), c.Body, now, c.Meaning, s.tick(now), false
+	if c.Meaning.Presence != nil {
+		_, d.discard = discard(c.Body, now, time.Time{})
 		s.arm(p)
 	}
 	s.putDocument(p, d, out)
@@ -180,11 +195,8 @@ func (s *Shard) replaceDocument(p *presentity, n DocumentName, was presence.Enti
 }
 
 func (s *Shard) putDocument(p *presentity, d *kept, out *shard.Batch) {
-	value, err := store.Encode(&documentRecord{ETag: d.ETag, Modified: d.Modified.UnixNano(), Order: d.order, Body: d.Body})
-	if err != nil {
-		panic("agent: a record of plain fields cannot fail to encode: " + err.Error())
-	}
-	out.Records.Put(s.documentKey(p, d.DocumentName), value)
+	r := documentRecord{ETag: d.ETag, Modified: d.Modified.UnixNano(), Order: d.order, Body: d.Body}
+	out.Records.Put(s.documentKey(p, d.DocumentName), store.MustEncode(nil, &r))
 }
 
 // RemoveDocument removes the document with that entity-tag, else its error is
@@ -199,7 +211,7 @@ func (s *Shard) RemoveDocument(id presence.Presentity, n DocumentName, was prese
 		return err
 	}
 	s.documentChanged(p, n, now, out)
-	s.stepped(p, old, Document{}, retain, now, out)
+	s.stepped(p, step{was: old, known: retain}, now, out)
 	s.drop(p)
 	return nil
 }
@@ -285,7 +297,5 @@ func (s *Shard) restoreDocument(key, value []byte) error {
 func (s *Shard) Damaged() []error { return s.damaged }
 
 func sortDocuments(docs []*kept) {
-	slices.SortFunc(docs, func(a, b *kept) int {
-		return cmp.Or(cmp.Compare(a.AUID, b.AUID), cmp.Compare(a.Path, b.Path))
-	})
+	slices.SortFunc(docs, func(a, b *kept) int { return a.compare(b.DocumentName) })
 }

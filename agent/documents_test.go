@@ -24,13 +24,13 @@ func TestDocuments(t *testing.T) {
 	r.subscribe("bob", "")
 	var d Document
 	r.do(func(out *shard.Batch) {
-		if _, err := r.ChangeDocument(alice, name, "other", hardState, meaning, r.now, out); !errors.Is(err, ErrChanged) {
+		if _, err := r.ChangeDocument(alice, DocumentChange{name, "other", hardState, meaning}, r.now, out); !errors.Is(err, ErrChanged) {
 			t.Errorf("%v", err)
 		}
-		if d, err = r.ChangeDocument(alice, name, "", hardState, meaning, r.now, out); err != nil {
+		if d, err = r.ChangeDocument(alice, DocumentChange{name, "", hardState, meaning}, r.now, out); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.ChangeDocument(alice, name, "", hardState, meaning, r.now, out); !errors.Is(err, ErrChanged) {
+		if _, err := r.ChangeDocument(alice, DocumentChange{name, "", hardState, meaning}, r.now, out); !errors.Is(err, ErrChanged) {
 			t.Errorf("%v", err)
 		}
 	})
@@ -65,7 +65,7 @@ func TestTooManyDocuments(t *testing.T) {
 	r := newRig(t, nil)
 	r.do(func(out *shard.Batch) {
 		for i := range maxDocuments + 1 {
-			_, err := r.ChangeDocument(alice, DocumentName{"x", strings.Repeat("a", i+1)}, "", "<x/>", Meaning{}, r.now, out)
+			_, err := r.ChangeDocument(alice, DocumentChange{DocumentName{"x", strings.Repeat("a", i+1)}, "", "<x/>", Meaning{}}, r.now, out)
 			if errors.Is(err, ErrTooManyDocuments) != (i == maxDocuments) {
 				t.Errorf("%d: %v", i, err)
 			}

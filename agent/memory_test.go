@@ -53,7 +53,7 @@ func TestMemoryOfRules(t *testing.T) {
 		id, body := presence.Presentity(fmt.Sprintf("sip:user%d@example.com", i)), addressBook(i)
 		size += len(body)
 		s := suppose(t, indexRules, body)
-		if _, err := r.ChangeDocument(id, indexRules, "", body, s.Meaning, r.now, new(shard.Batch)); err != nil {
+		if _, err := r.ChangeDocument(id, DocumentChange{indexRules, "", body, s.Meaning}, r.now, new(shard.Batch)); err != nil {
 			t.Fatal(err)
 		}
 	}

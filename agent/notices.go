@@ -91,11 +91,7 @@ func (s *Shard) notice(p *presentity, n Notice, now time.Time, out *shard.Batch)
 	default:
 		return
 	}
-	value, err := store.Encode(p.notices)
-	if err != nil {
-		panic("agent: a list of plain fields cannot fail to encode: " + err.Error())
-	}
-	out.Records.Put(s.noticesKey(p), value)
+	out.Records.Put(s.noticesKey(p), store.MustEncode(nil, p.notices))
 }
 
 // addNotice appends a notice; of too many of its kind the oldest goes.

@@ -63,16 +63,12 @@ func (s *Shard) putPublication(p *presentity, pub *publication, out *shard.Batch
 		Tag: pub.tag, Order: pub.order, Modified: pub.modified.UnixNano(), Expires: pub.expires.UnixNano(),
 		Request: pub.request, Source: pub.from, Body: pub.body, Removed: pub.removed, Apart: pub.apart,
 	}
-	value, err := store.AppendEncode(s.scratch[:0], &s.record)
+	s.scratch = store.MustEncode(s.scratch[:0], &s.record)
 	s.record = publicationRecord{}
-	if err != nil {
-		panic("agent: a record of plain fields cannot fail to encode: " + err.Error())
-	}
-	s.scratch = value
 	if pub.key == nil {
 		pub.key = s.publicationKey(p, pub.serial)
 	}
-	out.Records.Put(pub.key, value)
+	out.Records.Put(pub.key, s.scratch)
 }
 
 // publish takes a PUBLISH by the steps of RFC 3903, 6. Step 1 (whose resource
@@ -138,7 +134,8 @@ func (s *Shard) publish(ev *shard.Event, now time.Time, out *shard.Batch) {
 		pub = &publication{serial: s.tick(now), from: ev.Who.AOR()}
 		p.pubs = append(p.pubs, pub)
 	}
-	s.apply(p, pub, doc, request, expires, now, out)
+	pub.request, pub.restored, pub.expires = request, false, now.Add(expires)
+	s.apply(p, pub, doc, now, out)
 	// Step 6, after the state that it acknowledges.
 	s.published(ev, pub, now, out)
 	if doc != nil || expires == 0 {
@@ -146,13 +143,13 @@ func (s *Shard) publish(ev *shard.Event, now time.Time, out *shard.Batch) {
 	}
 }
 
-// apply changes one publication and stores it.
-func (s *Shard) apply(p *presentity, pub *publication, doc *pidf.Document, request uint64, expires time.Duration, now time.Time, out *shard.Batch) {
+// apply changes one publication, whose request and end have been set, and stores
+// it: doc takes the place of its document, if it is not nil; one that ends now is
+// removed.
+func (s *Shard) apply(p *presentity, pub *publication, doc *pidf.Document, now time.Time, out *shard.Batch) {
 	pub.tag = s.entityTag()
-	pub.request, pub.restored = request, false
-	pub.expires = now.Add(expires)
 	switch {
-	case expires == 0:
+	case pub.expires.Equal(now):
 		pub.removed, pub.doc, pub.body = true, nil, ""
 		pub.expires = now.Add(forgetAfter)
 	case doc != nil:
@@ -248,20 +245,10 @@ func (s *Shard) document(ev *shard.Event, pub *publication, out *shard.Batch) (d
 		if errors.Is(err, pidf.ErrNoFullState) {
 			reason = "Invalid Partial Publication" // RFC 5264, 4.3.2
 		}
-		s.answer(ev, out, 400, reason, sip.Header{ID: sip.HeaderWarning, Value: `399 tacit "` + quoted(err.Error()) + `"`})
+		s.answer(ev, out, 400, reason, sip.Warning(err))
 		return nil, true
 	}
 	return doc, false
-}
-
-// quoted makes text fit for a quoted-string.
-func quoted(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '"' || r == '\\' {
-			return '\''
-		}
-		return r
-	}, text[:min(len(text), 200)])
 }
 
 // expirePublications drops what has run out, and locations that must be forgotten.

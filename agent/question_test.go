@@ -69,7 +69,7 @@ func TestExplainAsIf(t *testing.T) {
 		t.Error("it stayed")
 	}
 	r.do(func(out *shard.Batch) {
-		if _, err := r.ChangeDocument(alice, indexRules, "", as.Suppose.Body, as.Suppose.Meaning, r.now, out); err != nil {
+		if _, err := r.ChangeDocument(alice, DocumentChange{indexRules, "", as.Suppose.Body, as.Suppose.Meaning}, r.now, out); err != nil {
 			t.Error(err)
 		}
 	})
@@ -299,11 +299,11 @@ func TestStoreDocument(t *testing.T) {
 	r.tick(time.Minute)
 	var tag presence.EntityTag
 	r.do(func(out *shard.Batch) {
-		d, err := r.StoreDocument(alice, indexRules, "", body, s.Meaning, r.now, out)
+		d, err := r.StoreDocument(alice, DocumentChange{indexRules, "", body, s.Meaning}, r.now, out)
 		if tag = d.ETag; err != nil || len(out.Sends) != 0 {
 			t.Errorf("%v, %d sends", err, len(out.Sends))
 		}
-		if _, err := r.StoreDocument(alice, indexRules, "", body, s.Meaning, r.now, out); err == nil {
+		if _, err := r.StoreDocument(alice, DocumentChange{indexRules, "", body, s.Meaning}, r.now, out); err == nil {
 			t.Error("stored over another")
 		}
 	})

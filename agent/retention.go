@@ -114,7 +114,7 @@ func (s *Shard) discardDue(p *presentity, now time.Time, out *shard.Batch) (chan
 		old := d.Document
 		d.Body, d.meaning.Presence, d.ETag = kept, doc, s.entityTag()
 		s.putDocument(p, d, out)
-		s.stepped(p, old, d.Document, false, now, out)
+		s.stepped(p, step{was: old, is: d.Document}, now, out)
 		changed = true
 	}
 	return changed

@@ -95,7 +95,7 @@ func TestRetentionOfDocuments(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.do(func(out *shard.Batch) {
-		if _, err := r.ChangeDocument(alice, name, "", body, meaning, r.now, out); err != nil {
+		if _, err := r.ChangeDocument(alice, DocumentChange{name, "", body, meaning}, r.now, out); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -147,9 +147,7 @@ func apart(r *policy.Rules) *policy.Rules {
 func (s *Shard) facts(p *presentity, who presence.Principal) policy.Facts {
 	c := &s.cfg.Settings
 	f := policy.Facts{Default: c.Default, Surroundings: p.around, Ceilings: c.Ceilings, Overrides: c.Overrides, Lists: p.listed}
-	for _, a := range s.cfg.Owner(p.Presentity) {
-		f.Owner = f.Owner || who.Known() && a == who.AOR()
-	}
+	f = owned(s.cfg.Owner(p.Presentity), who, f)
 	if p.rules != nil && len(p.rules.Decisions) > 0 {
 		f.Nameless = s.nameless(p, who)
 	}

@@ -212,7 +212,7 @@ func (s *Shard) RemovePresentity(id presence.Presentity, now time.Time, out *sha
 	gone := p.docs
 	p.docs, p.askers = nil, nil
 	for _, d := range gone {
-		s.stepped(p, d.Document, Document{}, false, now, out)
+		s.stepped(p, step{was: d.Document}, now, out)
 	}
 	s.endWaiting(p, out, func(*waiting) watcherinfo.Event { return watcherinfo.NoResource })
 	if p.notices != nil {

@@ -115,14 +115,10 @@ func (s *Shard) wait(p *presentity, row Watcher, fetch bool, now time.Time, out 
 
 // put stores w.
 func (w *waiting) put(key []byte, out *shard.Batch) {
-	value, err := store.Encode(&waitingRecord{
+	out.Records.Put(key, store.MustEncode(nil, &waitingRecord{
 		Watcher: w.who.AOR(), Mechanism: w.who.Mechanism(), Also: w.who.Also(), Private: w.who.Private(),
 		Since: w.since.UnixNano(), Until: w.until.UnixNano(),
-	})
-	if err != nil {
-		panic("agent: a record of plain fields cannot fail to encode: " + err.Error())
-	}
-	out.Records.Put(key, value)
+	}))
 }
 
 // stopWaiting ends all waiting of one watcher.

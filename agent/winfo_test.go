@@ -150,7 +150,9 @@ func TestUnknownWatcher(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.do(func(out *shard.Batch) { _, err = r.ChangeDocument(alice, name, "", rules, m, r.now, out) })
+	r.do(func(out *shard.Batch) {
+		_, err = r.ChangeDocument(alice, DocumentChange{name, "", rules, m}, r.now, out)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

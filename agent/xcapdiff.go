@@ -351,10 +351,7 @@ func (st *diffState) has(part diffPart) bool {
 // first served. Patches that are left out, and the content of elements, can be had
 // from the XCAP server (RFC 5875, 4.7).
 func fit(sub *notifier.Subscription, items []xcapdiff.Item) {
-	room := maxDatagram
-	if f, _ := sub.Flow(); f.Transport.Reliable() {
-		room = maxStream
-	}
+	left := room(sub)
 	bare := func(i xcapdiff.Item) xcapdiff.Item {
 		i.Ops = nil
 		if i.Kind == xcapdiff.KindElement {
@@ -364,15 +361,15 @@ func fit(sub *notifier.Subscription, items []xcapdiff.Item) {
 	}
 	for i := range items {
 		b := bare(items[i])
-		room -= b.Size()
+		left -= b.Size()
 	}
 	for i := range items {
 		b := bare(items[i])
 		extra := items[i].Size() - b.Size()
-		if extra > room {
+		if extra > left {
 			items[i] = b
 			continue
 		}
-		room -= extra
+		left -= extra
 	}
 }

@@ -58,7 +58,7 @@ func (r *rig) put(auid, path, body string) {
 		if body == "" {
 			err = r.RemoveDocument(alice, n, old.ETag, r.now, out)
 		} else {
-			_, err = r.ChangeDocument(alice, n, old.ETag, body, m, r.now, out)
+			_, err = r.ChangeDocument(alice, DocumentChange{n, old.ETag, body, m}, r.now, out)
 		}
 	})
 	if err != nil {

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -34,11 +33,16 @@ type steps struct {
 // step is one change of one document, from one version to the next; either may be
 // none, with an empty entity-tag.
 type step struct {
-	DocumentName
-	number uint64 // from 1
-	was    Document
-	is     Document
-	known  bool // the versions are kept, and not their entity-tags alone
+	was, is Document
+	known   bool // the versions may be kept, and are, and not their entity-tags alone
+}
+
+// name is the document's.
+func (st *step) name() DocumentName {
+	if st.is.ETag == "" {
+		return st.was.DocumentName
+	}
+	return st.is.DocumentName
 }
 
 func (s *steps) count() uint64 {
@@ -48,14 +52,10 @@ func (s *steps) count() uint64 {
 	return s.end
 }
 
-// note remembers a change; keep says whether what the document said is needed.
-func (s *steps) note(was, is Document, keep bool) {
+// note remembers a change, and what the document said only where that is known.
+func (s *steps) note(st step) {
 	s.end++
-	st := step{DocumentName: is.DocumentName, number: s.end, was: was, is: is, known: keep}
-	if is.ETag == "" {
-		st.DocumentName = was.DocumentName
-	}
-	if !keep {
+	if !st.known {
 		st.was.Body, st.is.Body = "", ""
 	}
 	s.list = append(s.list, st)
@@ -78,7 +78,7 @@ func (s *steps) since(at uint64, n DocumentName, was, is presence.EntityTag) []*
 	}
 	var chain []*step
 	for i := len(s.list) - int(s.end-at); i < len(s.list); i++ {
-		if st := &s.list[i]; st.DocumentName == n {
+		if st := &s.list[i]; st.name() == n {
 			if st.was.ETag != was {
 				return nil
 			}
@@ -124,7 +124,7 @@ func (p *presentity) changesSince(mode diffMode, old, now *diffState, parts []xc
 		case len(before) == 0:
 			order = 1
 		case len(after) > 0:
-			order = cmp.Or(cmp.Compare(before[0].AUID, after[0].AUID), cmp.Compare(before[0].Path, after[0].Path))
+			order = before[0].compare(after[0].DocumentName)
 		}
 		var was, is diffDocument
 		if order <= 0 {
@@ -186,12 +186,9 @@ func (s *steps) tell(mode diffMode, at uint64, was, is diffDocument) []xcapdiff.
 
 // stepped tells those who watch p's documents of a change; the new version is in
 // its place. What must not be kept for longer than the document is not kept here
-// either, without retain.
-func (s *Shard) stepped(p *presentity, was, is Document, retain bool, now time.Time, out *shard.Batch) {
-	n := is.DocumentName
-	if is.ETag == "" {
-		n = was.DocumentName
-	}
+// either: then st is not known.
+func (s *Shard) stepped(p *presentity, st step, now time.Time, out *shard.Batch) {
+	n := st.name()
 	var concerned []*notifier.Subscription
 	watched, patching := false, false
 	for _, sub := range p.Subscribers() {
@@ -212,7 +209,8 @@ func (s *Shard) stepped(p *presentity, was, is Document, retain bool, now time.T
 	if p.steps == nil {
 		p.steps = &steps{}
 	}
-	p.steps.note(was, is, patching && retain)
+	st.known = st.known && patching
+	p.steps.note(st)
 	for _, sub := range concerned {
 		s.table.Touch(sub, now, out)
 	}

@@ -1,6 +1,8 @@
 package notifier
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"strconv"
 	"strings"
@@ -137,24 +139,10 @@ func (s *Subscription) askPackage(a ask) *refusal {
 	}
 	keep, err := a.pkg.(Asker).Ask(s, a.bodyType, strings.Clone(a.body))
 	if err != nil {
-		return &refusal{status: 488, headers: []sip.Header{{ID: sip.HeaderWarning, Value: `399 tacit "` + quoted(err) + `"`}}}
+		return &refusal{status: 488, headers: []sip.Header{sip.Warning(err)}}
 	}
 	s.more().kept = keep
 	return nil
-}
-
-// maxWarning bounds the text of a Warning.
-const maxWarning = 200
-
-// quoted makes an error fit for a quoted-string.
-func quoted(err error) string {
-	text := err.Error()
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '"' || r == '\\' {
-			return '\''
-		}
-		return r
-	}, text[:min(len(text), maxWarning)])
 }
 
 var errRecall = errors.New("what was asked cannot be read any more")
@@ -266,11 +254,9 @@ const anyTag = "*"
 // equal documents of one type and one event id it is the same.
 func (t *Table) entityTag(b []byte, s *Subscription, body Body) []byte {
 	h := hash64(hash64(t.tagSecret^body.sum, s.Format()), s.EventID)
-	const digits = "0123456789abcdef"
-	for i := 60; i >= 0; i -= 4 {
-		b = append(b, digits[h>>i&15])
-	}
-	return b
+	var sum [8]byte
+	binary.BigEndian.PutUint64(sum[:], h)
+	return hex.AppendEncode(b, sum[:])
 }
 
 // silent answers a conditional SUBSCRIBE whose watcher knows all already with
@@ -292,9 +278,7 @@ func (t *Table) silent(ev *shard.Event, s *Subscription, a ask, now time.Time, o
 		s.lastSum, s.told = has, 0 // it has it from elsewhere
 	}
 	s.dirty, s.force, s.hurry = false, false, false
-	if s.mark <= s.cseq+markStep/2 {
-		s.mark = s.cseq + markStep
-	}
+	s.remark()
 	t.put(s, out)
 	t.arm(s)
 }

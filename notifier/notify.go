@@ -1,6 +1,7 @@
 package notifier
 
 import (
+	"encoding/hex"
 	"strconv"
 	"time"
 
@@ -314,13 +315,7 @@ func (t *Table) appendBody(b []byte, s *Subscription) []byte {
 	return append(b, body.text[body.versionAt:]...)
 }
 
-func appendTag(b []byte, t Tag) []byte {
-	const digits = "0123456789abcdef"
-	for _, c := range t {
-		b = append(b, digits[c>>4], digits[c&15])
-	}
-	return b
-}
+func appendTag(b []byte, t Tag) []byte { return hex.AppendEncode(b, t[:]) }
 
 // Response takes the answer to a NOTIFY.
 func (t *Table) Response(ev *shard.Event, now time.Time, out *shard.Batch) {

@@ -76,12 +76,9 @@ func (t *Table) put(s *Subscription, out *shard.Batch) {
 		t.record.Params = s.extra.params
 		t.record.Always, t.record.Has = s.extra.suppress.always, s.extra.suppress.sum
 	}
-	value, err := store.AppendEncode(t.scratch[:0], &t.record)
-	if err != nil {
-		panic("notifier: a record of plain fields cannot fail to encode: " + err.Error())
-	}
-	out.Records.Put(t.key(s.Tag), value)
-	t.scratch, t.record = value, Record{}
+	t.scratch = store.MustEncode(t.scratch[:0], &t.record)
+	out.Records.Put(t.key(s.Tag), t.scratch)
+	t.record = Record{}
 }
 
 // Restore takes a record back into the table. resource finds or makes the state

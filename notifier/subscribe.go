@@ -184,12 +184,17 @@ func (t *Table) refresh(ev *shard.Event, s *Subscription, a ask, now time.Time, 
 		t.end(s, "timeout", now, out)
 		return
 	}
-	if s.mark <= s.cseq+markStep/2 {
-		s.mark = s.cseq + markStep
-	}
+	s.remark()
 	t.put(s, out)
 	s.dirty, s.force = true, true
 	t.flush(s, now.UnixNano(), out)
+}
+
+// remark moves the mark on where little is left below it, since s is stored anyway.
+func (s *Subscription) remark() {
+	if s.mark <= s.cseq+markStep/2 {
+		s.mark = s.cseq + markStep
+	}
 }
 
 // read checks the parts of a SUBSCRIBE that do not depend on the resource.

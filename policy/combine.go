@@ -174,10 +174,23 @@ func groupWithin(group []selection, b *selection) bool {
 	return slices.ContainsFunc(group, func(s selection) bool { return s.within(b) })
 }
 
-func (s *selection) lists() [6][]string {
+// selectors are the elements that the lists are read from, in the lists' order.
+var selectors = [...]struct {
+	name xmltree.Name
+	in   place // what they select
+}{
+	{xmltree.Name{Space: presRulesSpace, Local: "class"}, inTuple | inPerson | inDevice},
+	{xmltree.Name{Space: presRulesSpace, Local: "occurrence-id"}, inTuple | inPerson | inDevice},
+	{xmltree.Name{Space: presRulesSpace, Local: "deviceID"}, inDevice},
+	{xmltree.Name{Space: presRulesSpace, Local: "service-uri"}, inTuple},
+	{xmltree.Name{Space: presRulesSpace, Local: "service-uri-scheme"}, inTuple},
+	{xmltree.Name{Space: omaPresRulesSpace, Local: "service-id"}, inTuple},
+}
+
+func (s *selection) lists() [len(selectors)][]string {
 	return [...][]string{s.classes, s.ids, s.deviceIDs, s.uris, s.schemes, s.services}
 }
 
-func (s *selection) pointers() [6]*[]string {
+func (s *selection) pointers() [len(selectors)]*[]string {
 	return [...]*[]string{&s.classes, &s.ids, &s.deviceIDs, &s.uris, &s.schemes, &s.services}
 }

@@ -87,12 +87,9 @@ func (s *selection) facets(kind string) (list []facet) {
 	if s.all {
 		return []facet{{name: "all " + kind, kind: kind}}
 	}
-	for _, k := range [...]struct {
-		name string
-		list []string
-	}{{"class", s.classes}, {"occurrence-id", s.ids}, {"deviceID", s.deviceIDs}, {"service-uri", s.uris}, {"service-uri-scheme", s.schemes}, {"service-id", s.services}} {
-		for _, v := range k.list {
-			list = append(list, facet{name: kind + " of " + k.name + " " + v, kind: kind})
+	for i, values := range s.lists() {
+		for _, v := range values {
+			list = append(list, facet{name: kind + " of " + selectors[i].name.Local + " " + v, kind: kind})
 		}
 	}
 	for _, group := range s.both {

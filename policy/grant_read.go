@@ -66,11 +66,11 @@ func (r *grantReader) transformation(n xmltree.Node) {
 	}
 	switch name {
 	case xmltree.Name{Space: presRulesSpace, Local: "provide-devices"}:
-		r.selection(&r.g.devices, n, "all-devices")
+		r.selection(&r.g.devices, n, inDevice, "all-devices")
 	case xmltree.Name{Space: presRulesSpace, Local: "provide-persons"}:
-		r.selection(&r.g.persons, n, "all-persons")
+		r.selection(&r.g.persons, n, inPerson, "all-persons")
 	case xmltree.Name{Space: presRulesSpace, Local: "provide-services"}:
-		r.selection(&r.g.services, n, "all-services")
+		r.selection(&r.g.services, n, inTuple, "all-services")
 	case xmltree.Name{Space: presRulesSpace, Local: "provide-user-input"}:
 		r.g.userInput = max(r.g.userInput, userInputs[r.word(n)])
 	case xmltree.Name{Space: presRulesSpace, Local: "provide-unknown-attribute"}:
@@ -124,38 +124,21 @@ func (r *grantReader) coarse(n xmltree.Node) {
 	}
 }
 
-// selection reads who is in a set of components (RFC 5025, 3.3.1).
-func (r *grantReader) selection(s *selection, n xmltree.Node, all string) {
+// selection reads who is in a set of components of one kind (RFC 5025, 3.3.1).
+func (r *grantReader) selection(s *selection, n xmltree.Node, kind place, all string) {
 	for c := r.doc.FirstElement(n); c != xmltree.None; c = r.doc.NextElement(c) {
 		if r.doc.Is(c, presRulesSpace, all) {
 			s.all = true
 			continue
 		}
-		var list *[]string
-		switch r.doc.Name(c) {
-		case xmltree.Name{Space: presRulesSpace, Local: "class"}:
-			list = &s.classes
-		case xmltree.Name{Space: presRulesSpace, Local: "occurrence-id"}:
-			list = &s.ids
-		case xmltree.Name{Space: presRulesSpace, Local: "deviceID"}:
-			if s == &r.g.devices {
-				list = &s.deviceIDs
+		name := r.doc.Name(c)
+		for i, to := range s.pointers() {
+			if selectors[i].name != name || selectors[i].in&kind == 0 || r.doc.FirstElement(c) != xmltree.None {
+				continue
 			}
-		case xmltree.Name{Space: presRulesSpace, Local: "service-uri"}:
-			if s == &r.g.services {
-				list = &s.uris
+			if v := r.word(c); v != "" {
+				*to = append(*to, v)
 			}
-		case xmltree.Name{Space: presRulesSpace, Local: "service-uri-scheme"}:
-			if s == &r.g.services {
-				list = &s.schemes
-			}
-		case xmltree.Name{Space: omaPresRulesSpace, Local: "service-id"}:
-			if s == &r.g.services {
-				list = &s.services
-			}
-		}
-		if v := r.word(c); list != nil && v != "" && r.doc.FirstElement(c) == xmltree.None {
-			*list = append(*list, v)
 		}
 	}
 }

@@ -67,7 +67,7 @@ const (
 	provideBarringState         // likewise
 )
 
-// userInput is how much of RPID's user-input may be seen (RFC 5025, 3.3.2.13).
+// userInput is how much of RPID's user-input may be seen (RFC 5025, 3.3.2.12).
 type userInput uint8
 
 // The levels, with their values.
@@ -191,12 +191,9 @@ func (s *selection) String() string {
 		return "all"
 	}
 	var parts []string
-	for _, k := range [...]struct {
-		name string
-		list []string
-	}{{"class", s.classes}, {"occurrence-id", s.ids}, {"deviceID", s.deviceIDs}, {"service-uri", s.uris}, {"service-uri-scheme", s.schemes}, {"service-id", s.services}} {
-		for _, v := range k.list {
-			parts = append(parts, k.name+"="+v)
+	for i, list := range s.lists() {
+		for _, v := range list {
+			parts = append(parts, selectors[i].name.Local+"="+v)
 		}
 	}
 	for _, group := range s.both {

@@ -6,6 +6,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tacit-presence/tacit/location"
@@ -172,12 +173,8 @@ type Facts struct {
 // ErrNotYourPresentity. It asks nothing of the document: the RFC leaves its
 // entity free, and it is replaced.
 func AllowSource(who presence.Principal, owner []presence.AOR) error {
-	if who.Known() {
-		for _, a := range owner {
-			if a == who.AOR() {
-				return nil
-			}
-		}
+	if who.Known() && slices.Contains(owner, who.AOR()) {
+		return nil
 	}
 	return ErrNotYourPresentity
 }

@@ -239,12 +239,8 @@ func (r *Registrar) put(aor presence.AOR, list []Binding, out *shard.Batch) {
 		out.Records.Delete(key)
 		return
 	}
-	value, err := store.Encode(list)
-	if err != nil {
-		panic("registrar: a record of plain fields cannot fail to encode: " + err.Error())
-	}
 	r.by[aor] = list
-	out.Records.Put(key, value)
+	out.Records.Put(key, store.MustEncode(nil, list))
 	r.arm(list)
 }
 

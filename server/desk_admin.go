@@ -115,7 +115,7 @@ func (d offlineDocuments) Put(_ context.Context, k xcap.Key, was presence.Entity
 	}
 	var doc agent.Document
 	err = d.o.change(shard.Of(k.Owner), func(m *machine, now time.Time, out *shard.Batch) (err error) {
-		doc, err = m.agent.StoreDocument(k.Owner, nameOf(k), was, body, meaning, now, out)
+		doc, err = m.agent.StoreDocument(k.Owner, agent.DocumentChange{DocumentName: nameOf(k), Was: was, Body: body, Meaning: meaning}, now, out)
 		return changeError(err)
 	})
 	return documentOf(doc), err

@@ -159,7 +159,7 @@ func (d documents) Put(ctx context.Context, k xcap.Key, was presence.EntityTag, 
 	var doc agent.Document
 	var failed error
 	err = d.do(ctx, k.Owner, func(a *agent.Shard, now time.Time, out *shard.Batch) {
-		doc, failed = a.ChangeDocument(k.Owner, nameOf(k), was, body, meaning, now, out)
+		doc, failed = a.ChangeDocument(k.Owner, agent.DocumentChange{DocumentName: nameOf(k), Was: was, Body: body, Meaning: meaning}, now, out)
 	})
 	return documentOf(doc), errors.Join(err, changeError(failed))
 }

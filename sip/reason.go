@@ -1,5 +1,7 @@
 package sip
 
+import "strings"
+
 // ReasonPhrase is the RFC's phrase of a status code, or that of its class.
 func ReasonPhrase(status int) string {
 	if phrase, ok := reasons[status]; ok {
@@ -82,4 +84,21 @@ var reasons = map[int]string{
 	603: "Decline",
 	604: "Does Not Exist Anywhere",
 	606: "Not Acceptable",
+}
+
+// maxWarning bounds the text of a Warning, in bytes.
+const maxWarning = 200
+
+// Warning is the header field that says what is wrong with a request, for people
+// (RFC 3261, 20.43: 399). Of err it has the first 200 bytes; what a quoted-string
+// cannot hold is an apostrophe.
+func Warning(err error) Header {
+	text := err.Error()
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+			return '\''
+		}
+		return r
+	}, text[:min(len(text), maxWarning)])
+	return Header{ID: HeaderWarning, Value: `399 tacit "` + text + `"`}
 }

@@ -67,6 +67,16 @@ func newCodec() (*codec, error) {
 // Encode makes a record of v. Pass a pointer: it costs less than a copy.
 func Encode(v any) ([]byte, error) { return AppendEncode(nil, v) }
 
+// MustEncode is AppendEncode for records of plain fields that are bounded before
+// they get here: one that cannot be encoded is a fault of the program, and panics.
+func MustEncode(dst []byte, v any) []byte {
+	value, err := AppendEncode(dst, v)
+	if err != nil {
+		panic(fmt.Sprintf("%T cannot be encoded: %v", v, err))
+	}
+	return value
+}
+
 // AppendEncode appends to dst the record that Encode makes.
 func AppendEncode(dst []byte, v any) ([]byte, error) {
 	c, err := records()

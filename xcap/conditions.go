@@ -3,6 +3,7 @@ package xcap
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/tacit-presence/tacit/presence"
@@ -71,25 +72,16 @@ func readTags(values []string) (t tags, err error) {
 	return t, nil
 }
 
-func has(list []presence.EntityTag, tag presence.EntityTag) bool {
-	for _, t := range list {
-		if t == tag {
-			return true
-		}
-	}
-	return false
-}
-
 // failed reports which condition does not hold of a resource with that
 // entity-tag, which is empty if there is no resource.
 // RFC 9110, 13.1.1: If-Match compares strongly; 13.1.2: If-None-Match weakly.
 func (c *conditions) failed(tag presence.EntityTag) (match, noneMatch bool) {
 	exists := tag != ""
 	if m := &c.match; m.given {
-		match = !exists || !m.any && !has(m.strong, tag)
+		match = !exists || !m.any && !slices.Contains(m.strong, tag)
 	}
 	if n := &c.noneMatch; n.given && exists {
-		noneMatch = n.any || has(n.strong, tag) || has(n.weak, tag)
+		noneMatch = n.any || slices.Contains(n.strong, tag) || slices.Contains(n.weak, tag)
 	}
 	return match, noneMatch
 }

@@ -93,12 +93,7 @@ func inScope(d *xmltree.Doc, n xmltree.Node) []xmltree.Binding {
 }
 
 func declared(list []xmltree.Binding, prefix string) bool {
-	for i := range list {
-		if list[i].Prefix == prefix {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(list, func(b xmltree.Binding) bool { return b.Prefix == prefix })
 }
 
 // filled gives limits their defaults.

@@ -125,6 +125,11 @@ func (c *only) ask(presentity string, fn func(o *operator, p, w presence.AOR) er
 	})
 }
 
+// about is what of a list is about w, all of it where w is empty.
+func about[T any](list []T, w presence.AOR, watcher func(T) presence.AOR) []T {
+	return slices.DeleteFunc(list, func(t T) bool { return w != "" && watcher(t) != w })
+}
+
 type ruleListCmd struct {
 	Presentity string `arg:"" optional:"" help:"Whose presence, such as sip:alice@example.com. Without it, everybody's."`
 	only
@@ -137,7 +142,7 @@ func (c *ruleListCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
-		list = slices.DeleteFunc(list, func(r server.RuleInfo) bool { return w != "" && r.Watcher != w })
+		list = about(list, w, func(r server.RuleInfo) presence.AOR { return r.Watcher })
 		if p == "" {
 			return print(e, c.listing, list, "PRESENTITY\tWATCHER\tDECISION", func(r server.RuleInfo) string {
 				return string(r.Presentity) + "\t" + string(r.Watcher) + "\t" + r.Decision
@@ -162,7 +167,7 @@ func (c *pendingCmd) Run(e *env) error {
 			return err
 		}
 		o.noteStopped(e)
-		list = slices.DeleteFunc(list, func(s server.SubInfo) bool { return w != "" && s.Watcher != w })
+		list = about(list, w, func(s server.SubInfo) presence.AOR { return s.Watcher })
 		return print(e, c.listing, list, "WATCHER\tEXPIRES\tFLOW", func(s server.SubInfo) string {
 			return fmt.Sprintf("%s\t%s\t%s", s.Watcher, when(s.Expires), s.Flow)
 		})
