@@ -11,6 +11,7 @@ import (
 	"github.com/tacit-presence/tacit/compose"
 	"github.com/tacit-presence/tacit/identity"
 	"github.com/tacit-presence/tacit/notifier"
+	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/shard"
@@ -296,6 +297,20 @@ func TestClassesAreForgotten(t *testing.T) {
 	}
 }
 
+// TestDocumentTooLarge has documents beyond the limits of the parser: they are no error of
+// the client's (RFC 3261, 21.4.11).
+func TestDocumentTooLarge(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	for size, want := range map[int]int{pidf.MaxBytes: 413, pidf.MaxBytes / 2: 200} {
+		body := strings.Replace(document("x"), "<note>", "<note>"+strings.Repeat("y", size), 1)
+		m := r.request("PUBLISH", "alice", "Event: presence\nContent-Type: application/pidf+xml\n", body)
+		if m.Status != want || want == 413 && get(m, sip.HeaderWarning) == "" {
+			t.Errorf("%d bytes get %d %s", len(body), m.Status, get(m, sip.HeaderWarning))
+		}
+	}
+}
+
 func TestTooManyPublications(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -303,7 +318,7 @@ func TestTooManyPublications(t *testing.T) {
 	for i := range 3 {
 		tags = append(tags, get(r.publish(fmt.Sprint("p", i), ""), sip.HeaderSIPETag))
 	}
-	if m := r.publish("p3", ""); m.Status != 503 || get(m, sip.HeaderRetryAfter) != "60" {
+	if m := r.publish("p3", ""); m.Status != 500 || get(m, sip.HeaderRetryAfter) != "60" {
 		t.Errorf("%d", m.Status)
 	}
 	if m := r.request("PUBLISH", "alice", "Event: presence\nExpires: 0\nSIP-If-Match: "+tags[0]+"\n", ""); m.Status != 200 {

@@ -15,6 +15,7 @@ import (
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
 	"github.com/tacit-presence/tacit/store"
+	"github.com/tacit-presence/tacit/xmltree"
 )
 
 // publication is one source's event state (RFC 3903, 3).
@@ -128,7 +129,8 @@ func (s *Shard) publish(ev *shard.Event, now time.Time, out *shard.Batch) {
 	}
 	if pub == nil {
 		if len(p.pubs) >= s.cfg.MaxPublications && !s.forgetRemoved(p, out) {
-			s.answer(ev, out, 503, "Too Many Publications", sip.Header{ID: sip.HeaderRetryAfter, Value: "60"})
+			// RFC 3261, 21.5.4: a 503 would be taken as the whole server's.
+			s.answer(ev, out, 500, "Too Many Publications", sip.Header{ID: sip.HeaderRetryAfter, Value: "60"})
 			return
 		}
 		pub = &publication{serial: s.tick(now), from: ev.Who.AOR()}
@@ -241,11 +243,14 @@ func (s *Shard) document(ev *shard.Event, pub *publication, out *shard.Batch) (d
 	}
 	if err != nil {
 		s.cfg.Counters.BadDocuments.Add(1)
-		reason := "Bad Presence Document"
-		if errors.Is(err, pidf.ErrNoFullState) {
+		status, reason := 400, "Bad Presence Document"
+		switch {
+		case errors.Is(err, pidf.ErrNoFullState):
 			reason = "Invalid Partial Publication" // RFC 5264, 4.3.2
+		case errors.Is(err, xmltree.ErrTooLarge):
+			status, reason = 413, "" // RFC 3261, 21.4.11
 		}
-		s.answer(ev, out, 400, reason, sip.Warning(err))
+		s.answer(ev, out, status, reason, sip.Warning(err))
 		return nil, true
 	}
 	return doc, false

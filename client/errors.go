@@ -110,6 +110,9 @@ func hint(method sip.Method, m *sip.Message) string {
 		}
 		return "the server is overloaded; try again later"
 	case 500, 502, 504:
+		if v := get(sip.HeaderRetryAfter); v != "" {
+			return "the server asks to try again in " + v + " seconds"
+		}
 		return "the server has failed; its log may say why"
 	case 513, 413:
 		return "the document is too large for the server"

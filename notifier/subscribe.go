@@ -68,7 +68,8 @@ func (t *Table) Subscribe(ev *shard.Event, res *Resource, now time.Time, out *sh
 		return
 	}
 	if t.cfg.MaxPer > 0 && res.count(s) >= t.cfg.MaxPer {
-		t.refuse(ev, &refusal{status: 503, reason: "Too Many Subscriptions", headers: []sip.Header{{ID: sip.HeaderRetryAfter, Value: "60"}}}, out)
+		// RFC 3261, 21.5.4: at a 503 a proxy would send nobody's requests here any more.
+		t.refuse(ev, &refusal{status: 500, reason: "Too Many Subscriptions", headers: []sip.Header{{ID: sip.HeaderRetryAfter, Value: "60"}}}, out)
 		return
 	}
 	if no := t.dialog(s, ev, a); no != nil {

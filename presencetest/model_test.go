@@ -277,7 +277,7 @@ func (m *model) subscribe() {
 		want = 403
 	}
 	if m.count(s.of, s.user) >= maxSubscriptions {
-		want = 503
+		want = 500
 	}
 	if status != want {
 		m.t.Errorf("SUBSCRIBE gets %d, not %d", status, want)

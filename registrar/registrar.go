@@ -152,7 +152,8 @@ func (r *Registrar) update(m *sip.Message, list []Binding, now time.Time) ([]Bin
 		}
 	}
 	if len(list) > maxBindings {
-		return nil, &sip.Reply{Status: 503, Reason: "Too Many Contacts", Headers: []sip.Header{{ID: sip.HeaderRetryAfter, Value: "60"}}}
+		// RFC 3261, 21.5.4: a 503 would be taken as the whole server's.
+		return nil, &sip.Reply{Status: 500, Reason: "Too Many Contacts", Headers: []sip.Header{{ID: sip.HeaderRetryAfter, Value: "60"}}}
 	}
 	return list, nil
 }

@@ -153,7 +153,7 @@ func TestRefusals(t *testing.T) {
 		"all too brief":      {"Contact: <sip:a@198.51.100.1>\nExpires: 1\n", 423},
 		"* without Expires":  {"Contact: *\n", 400},
 		"* with expires":     {"Contact: *\nExpires: 60\n", 400},
-		"too many":           {"Contact: " + many(maxBindings) + "\n", 503},
+		"too many":           {"Contact: " + many(maxBindings) + "\n", 500},
 		"CSeq of before":     {"", 500},
 		"* with CSeq before": {"*", 500},
 	} {
