@@ -258,5 +258,10 @@ func (s *Shard) Reconfigure(c Settings, now time.Time, out *shard.Batch) {
 func (s *Shard) Redecide(id presence.Presentity, now time.Time, out *shard.Batch) {
 	if p := s.people[id]; p != nil {
 		s.redecide(p, now, out)
+		for _, sub := range p.Subscribers() {
+			if sub.Package == s.xcapDiff {
+				s.table.Touch(sub, now, out) // what the server makes can be read now
+			}
+		}
 	}
 }

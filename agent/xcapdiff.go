@@ -35,6 +35,16 @@ type XCAPTrees interface {
 	Resolve(uri string) (xcapdiff.Resource, error)
 	// User is how a user's documents are named: a segment of a path.
 	User(p presence.Presentity) string
+	// Made are the documents that the server itself makes and that a user may read
+	// who has those documents, sorted by name: what the XCAP server gives him.
+	Made(p presence.Presentity, docs []Document) []ReadableDocument
+}
+
+// ReadableDocument is a document that a user may read: of his own tree, or of the
+// global one.
+type ReadableDocument struct {
+	Document
+	Tree xcapdiff.Tree
 }
 
 // diffMode is how changes of documents are told (RFC 5875, 4.3). The zero value
@@ -86,7 +96,8 @@ type diffPart struct {
 }
 
 // xcapDiffPackage is the event package "xcap-diff" (RFC 5875): who subscribes
-// learns of changes of his own XCAP documents, and of nobody else's.
+// learns of changes of the XCAP documents that he may read: his own, nobody else's,
+// and what the server makes for him.
 type xcapDiffPackage struct{ shard *Shard }
 
 // Name is the package's name.
@@ -208,15 +219,17 @@ func all(now *diffState, parts []xcapdiff.Item) []xcapdiff.Item {
 	return append(items, parts...)
 }
 
-// state works out what there is of what w names. It is the owner's own, or nothing.
+// state works out what there is of what w names. It is what the owner may read, or
+// nothing: the XCAP server lets in its users alone.
 func (k *xcapDiffPackage) state(p *presentity, who presence.Principal, w *diffWatch) (*diffState, []xcapdiff.Item) {
 	st := &diffState{sum: w.sum, at: p.steps.count()}
 	own := k.shard.cfg.Owner(p.Presentity)
 	var parts []xcapdiff.Item
 	if slices.Contains(own, who.AOR()) {
 		v := partsView{shown: maxShown, attributes: maxAttributes}
-		for _, d := range p.docs {
-			v.doc, v.parsed = d, nil
+		docs := k.shard.readable(p, w)
+		for i := range docs {
+			v.doc, v.parsed = &docs[i], nil
 			k.document(p, w, own, st, &v)
 		}
 		parts = v.items
@@ -232,20 +245,42 @@ func (k *xcapDiffPackage) state(p *presentity, who presence.Principal, w *diffWa
 	return st, parts
 }
 
+// readable lists the documents of which w may name some, sorted by name.
+// RFC 5875, 4.7: all that may be read, so what the server makes as well.
+func (s *Shard) readable(p *presentity, w *diffWatch) []ReadableDocument {
+	list := make([]ReadableDocument, 0, len(p.docs)+2)
+	for _, d := range p.docs {
+		list = append(list, ReadableDocument{d.Document, xcapdiff.UserTree})
+	}
+	if w.made() {
+		list = append(list, s.cfg.Trees.Made(p.Presentity, s.Documents(p.Presentity))...)
+		slices.SortFunc(list, func(a, b ReadableDocument) int { return a.compare(b.DocumentName) })
+	}
+	return list
+}
+
+// made reports whether w names documents that the server makes.
+func (w *diffWatch) made() bool {
+	return slices.ContainsFunc(w.named, func(r xcapdiff.Resource) bool { return r.Made })
+}
+
 // document enters one document, and the parts of it, as far as w names them. One
 // that is named by itself and in a collection is told once (RFC 5875, 4.7).
 func (k *xcapDiffPackage) document(p *presentity, w *diffWatch, own []presence.AOR, st *diffState, v *partsView) {
-	sel, single := "", false
+	sel, single, user := "", false, ""
+	if v.doc.Tree != xcapdiff.GlobalTree {
+		user = k.shard.cfg.Trees.User(p.Presentity)
+	}
 	for i := range w.named {
 		r := &w.named[i]
 		switch {
-		case !r.Names(v.doc.AUID, v.doc.Path) || r.User != "" && !slices.Contains(own, r.User):
+		case !r.Names(v.doc.Tree, v.doc.AUID, v.doc.Path) || r.User != "" && !slices.Contains(own, r.User):
 		case r.Part != nil:
 			v.add(r)
 		case !r.Collection && !single:
 			sel, single = r.Sel, true
 		case r.Collection && sel == "":
-			sel = r.SelOf(v.doc.AUID, k.shard.cfg.Trees.User(p.Presentity), v.doc.Path)
+			sel = r.SelOf(v.doc.AUID, user, v.doc.Path)
 		}
 	}
 	if sel != "" {
@@ -255,7 +290,7 @@ func (k *xcapDiffPackage) document(p *presentity, w *diffWatch, own []presence.A
 
 // partsView collects parts of documents.
 type partsView struct {
-	doc        *kept
+	doc        *ReadableDocument
 	parsed     *xmltree.Doc // doc, once it is needed
 	shown      int          // bytes that may still be looked at
 	attributes int          // bytes of attributes that may still be told

@@ -25,6 +25,19 @@ type trees struct{ *xcap.Handler }
 func (trees) Root() string                      { return "https://xcap.example.com/root/" }
 func (trees) User(p presence.Presentity) string { return xcap.Escape(string(p)) }
 
+func (h trees) Made(p presence.Presentity, docs []Document) (list []ReadableDocument) {
+	var entries []xcap.Entry
+	for _, d := range docs {
+		key := xcap.Key{AUID: xcap.AUID(d.AUID), Tree: xcap.TreeUsers, Owner: p, Path: d.Path}
+		entries = append(entries, xcap.Entry{Key: key, ETag: d.ETag, Size: len(d.Body), Modified: d.Modified})
+	}
+	for _, m := range h.Handler.Made(p, entries) {
+		doc := Document{DocumentName: DocumentName{AUID: string(m.Key.AUID), Path: m.Key.Path}, ETag: m.ETag, Body: m.Body}
+		list = append(list, ReadableDocument{doc, m.Key.Tree.Named()})
+	}
+	return list
+}
+
 type noDocuments struct{ xcap.Documents }
 
 func newTrees(t *testing.T) trees {
@@ -129,7 +142,92 @@ func TestDiffsAreTheOwnersAlone(t *testing.T) {
 	if got := r.by(presence.Principal{}, "xcap-diff"); got.Status != 403 {
 		t.Error(got.Status)
 	}
-	r.follow("al", "", everything) // an alias of alice's
+	r.follow("al", "", everything)         // an alias of alice's
+	if d := r.one(); len(d.Items) != 2+2 { // with what the server makes for her
+		t.Error(d.Text())
+	}
+}
+
+// What the server makes is told as a GET gives it: at first all, then the directory
+// at each change of a document, with what has changed in it for who wants patches;
+// and never xcap-caps again. Who names nothing of it is told nothing (RFC 5875, 4.7).
+func TestDiffsOfWhatTheServerMakes(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"no-patching", "xcap-patching", "aggregate"} {
+		r := newRig(t, func(c *Config) { c.Trees = newTrees(t) })
+		r.put("resource-lists", "index", listOf())
+		other := r.follow("alice", "", listOf("pidf-manipulation/", capsSel))
+		r.reply(r.notifies[0], "200 OK")
+		const part = directorySel + "/~~/xcap-directory/folder%5b@auid='resource-lists'%5d/entry/@etag"
+		r.follow("alice", ";diff-processing="+mode, listOf(capsSel, directorySel, part))
+		f := follower{mode: mode}
+		for i, text := range []string{listOf(), listOf("x"), "", listOf("y")} {
+			if i > 0 {
+				r.put("resource-lists", "index", text)
+			}
+			for _, m := range r.notifies {
+				if m.CallID == other.CallID {
+					t.Errorf("%s: %s", mode, m.Body)
+				}
+			}
+			m := r.notifies[0]
+			d, docs := r.one(), r.readables()
+			for _, item := range d.Items {
+				switch known := i == 0 || mode != "no-patching"; item.Sel {
+				case part:
+					if now := docs["resource-lists/users/sip:alice@example.com/index"]; item.Gone != (text == "") || item.Text != string(now.ETag) {
+						t.Errorf("%s: %+v", mode, item)
+					}
+				case directorySel:
+					if (item.Was == "") != (i == 0) || item.Is != docs[directorySel].ETag || (len(item.Ops) > 0) != (i > 0 && known) {
+						t.Errorf("%s: %+v", mode, item)
+					}
+				case capsSel:
+					if i > 0 || item.Is != docs[capsSel].ETag {
+						t.Errorf("%s: %+v", mode, item)
+					}
+				default:
+					t.Errorf("%s: %+v", mode, item)
+				}
+			}
+			if want := map[bool]int{true: 3, false: 2}[i == 0]; len(d.Items) != want {
+				t.Errorf("%s: %s", mode, d.Text())
+			}
+			f.take(r, m, true)
+			if c := f.Documents[directorySel]; c.ETag != docs[directorySel].ETag || same(t, c.Body) != same(t, docs[directorySel].Body) {
+				t.Errorf("%s: %v\n%s", mode, c, docs[directorySel].Body)
+			}
+			r.reply(m, "200 OK")
+		}
+	}
+}
+
+// Who is no user has nothing of what the server makes, and is told when he becomes one.
+func TestDiffsOfAUserToBe(t *testing.T) {
+	t.Parallel()
+	user := false
+	r := newRig(t, func(c *Config) {
+		c.Trees = newTrees(t)
+		owner := c.Owner
+		c.Owner = func(p presence.Presentity) []presence.AOR {
+			if !user {
+				return nil
+			}
+			return owner(p)
+		}
+		c.Settings.Conceals = func(presence.Presentity) bool { return true }
+	})
+	r.follow("alice", "", listOf("xcap-caps/", directorySel))
+	if d := r.one(); len(d.Items) != 0 {
+		t.Error(d.Text())
+	}
+	r.reply(r.notifies[0], "200 OK")
+	r.do(func(out *shard.Batch) { r.Redecide(alice, r.now, out) })
+	if len(r.notifies) != 0 {
+		t.Errorf("%d NOTIFYs of nothing", len(r.notifies))
+	}
+	user = true
+	r.do(func(out *shard.Batch) { r.Redecide(alice, r.now, out) })
 	if d := r.one(); len(d.Items) != 2 {
 		t.Error(d.Text())
 	}
@@ -206,7 +304,7 @@ func TestDiffsAreBounded(t *testing.T) {
 			attributes++
 		}
 	}
-	if size := len(r.notifies[0].Body); size > 60<<10 || len(d.Items) != 61+3+1 || elements != 3 || attributes != 1 {
+	if size := len(r.notifies[0].Body); size > 60<<10 || len(d.Items) != 61+2+3+1 || elements != 3 || attributes != 1 {
 		t.Errorf("%d bytes, %d items, %d elements, %d attributes", size, len(d.Items), elements, attributes)
 	}
 }
@@ -235,25 +333,43 @@ func (f *follower) take(r *rig, m *sip.Message, fetch bool) {
 	if err := f.Apply(d); err != nil {
 		r.t.Fatalf("%s: %v\n%s", f.mode, err, m.Body)
 	}
+	docs := r.readables()
 	for sel, c := range f.Documents {
-		path := sel[strings.LastIndexByte(sel, '/')+1:]
-		if now, there := r.Document(alice, DocumentName{AUID: "tests", Path: path}); there && !c.Known && fetch {
+		if now, there := docs[sel]; there && !c.Known && fetch {
 			f.Fetched(sel, now.ETag, now.Body)
 		}
 	}
 }
 
+const (
+	directorySel = "org.openmobilealliance.xcap-directory/users/sip:alice@example.com/directory.xml"
+	capsSel      = "xcap-caps/global/index"
+)
+
+// readables are the documents that alice may read, by their URIs.
+func (r *rig) readables() map[string]Document {
+	docs := map[string]Document{}
+	for _, d := range r.Documents(alice) {
+		docs[d.AUID+"/users/sip:alice@example.com/"+d.Path] = d
+	}
+	for _, m := range r.cfg.Trees.Made(alice, r.Documents(alice)) {
+		sel := map[xcapdiff.Tree]string{xcapdiff.UserTree: directorySel, xcapdiff.GlobalTree: capsSel}[m.Tree]
+		docs[sel] = m.Document
+	}
+	return docs
+}
+
 // check compares what a follower has with what there is.
 func (f *follower) check(r *rig, parts []string) {
 	r.t.Helper()
-	docs := r.Documents(alice)
-	for _, d := range docs {
-		c, there := f.Documents["tests/users/sip:alice@example.com/"+d.Path]
+	docs := r.readables()
+	for sel, d := range docs {
+		c, there := f.Documents[sel]
 		if !there || c.ETag != d.ETag {
-			r.t.Fatalf("%s: %s is %v, and was told as %v", f.mode, d.Path, d.ETag, c)
+			r.t.Fatalf("%s: %s is %v, and was told as %v", f.mode, sel, d.ETag, c)
 		}
 		if c.Known && same(r.t, c.Body) != same(r.t, d.Body) {
-			r.t.Fatalf("%s: %s is\n%s\nand was told as\n%s", f.mode, d.Path, d.Body, c.Body)
+			r.t.Fatalf("%s: %s is\n%s\nand was told as\n%s", f.mode, sel, d.Body, c.Body)
 		}
 	}
 	if len(docs) != len(f.Documents) {
@@ -294,6 +410,7 @@ func TestDiffsTellWhatThereIs(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
 		r := newRig(t, func(c *Config) { c.Trees, c.Settings.MinInterval = newTrees(t), 5*time.Second })
 		r.mute = true
+		made := []string{directorySel, capsSel}
 		parts := []string{"tests/users/sip:alice@example.com/one/~~/doc/a%5b1%5d", "tests/users/sip:alice@example.com/two/~~/doc/@x"}
 		var all []*follower
 		deliver := func() {
@@ -311,7 +428,7 @@ func TestDiffsTellWhatThereIs(t *testing.T) {
 			if mode != "" {
 				params = ";x=y;diff-processing=" + mode
 			}
-			ok := r.follow("alice", params, listOf(append(slices.Clone(parts), "tests/users/sip:alice@example.com/")...))
+			ok := r.follow("alice", params, listOf(slices.Concat(parts, made, []string{"tests/users/sip:alice@example.com/"})...))
 			all = append(all, &follower{mode: mode, callID: ok.CallID})
 			deliver()
 		}

@@ -34,6 +34,7 @@ type steps struct {
 // none, with an empty entity-tag.
 type step struct {
 	was, is Document
+	tree    xcapdiff.Tree
 	known   bool // the versions may be kept, and are, and not their entity-tags alone
 }
 
@@ -188,30 +189,75 @@ func (s *steps) tell(mode diffMode, at uint64, was, is diffDocument) []xcapdiff.
 // its place. What must not be kept for longer than the document is not kept here
 // either: then st is not known.
 func (s *Shard) stepped(p *presentity, st step, now time.Time, out *shard.Batch) {
-	n := st.name()
-	var concerned []*notifier.Subscription
-	watched, patching := false, false
+	var watching, concerned []*notifier.Subscription
+	made := false
 	for _, sub := range p.Subscribers() {
-		if sub.Package != s.xcapDiff {
-			continue
-		}
-		watched = true
-		w := watchOf(sub)
-		if slices.ContainsFunc(w.named, func(r xcapdiff.Resource) bool { return r.Names(n.AUID, n.Path) }) {
-			concerned = append(concerned, sub)
-			patching = patching || w.mode != noPatching
+		if sub.Package == s.xcapDiff {
+			watching = append(watching, sub)
+			made = made || watchOf(sub).made()
 		}
 	}
-	if !watched {
+	if len(watching) == 0 {
 		p.steps = nil
 		return
 	}
 	if p.steps == nil {
 		p.steps = &steps{}
 	}
-	st.known = st.known && patching
-	p.steps.note(st)
+	st.tree = xcapdiff.UserTree
+	all := []step{st}
+	if made {
+		all = append(all, s.follow(p, st)...)
+	}
+	for _, st := range all {
+		patching := false
+		for _, sub := range watching {
+			if w := watchOf(sub); w.names(&st) {
+				patching = patching || w.mode != noPatching
+				if !slices.Contains(concerned, sub) {
+					concerned = append(concerned, sub)
+				}
+			}
+		}
+		st.known = st.known && patching
+		p.steps.note(st)
+	}
 	for _, sub := range concerned {
 		s.table.Touch(sub, now, out)
 	}
+}
+
+// names reports whether w names the document, or what is in it or around it.
+func (w *diffWatch) names(st *step) bool {
+	n := st.name()
+	return slices.ContainsFunc(w.named, func(r xcapdiff.Resource) bool { return r.Names(st.tree, n.AUID, n.Path) })
+}
+
+// follow lists how the documents that the server makes of p's change with one of
+// these.
+func (s *Shard) follow(p *presentity, st step) (list []step) {
+	n := st.name()
+	before, after := s.cfg.Trees.Made(p.Presentity, p.with(n, st.was)), s.cfg.Trees.Made(p.Presentity, p.with(n, st.is))
+	for i := range after {
+		if before[i].ETag != after[i].ETag {
+			list = append(list, step{before[i].Document, after[i].Document, after[i].Tree, st.known})
+		}
+	}
+	return list
+}
+
+// with lists p's documents as they are with that version of the one named n, or
+// without it, where it has no entity-tag.
+func (p *presentity) with(n DocumentName, version Document) []Document {
+	list := make([]Document, 0, len(p.docs)+1)
+	for _, d := range p.docs {
+		if d.DocumentName != n {
+			list = append(list, d.Document)
+		}
+	}
+	if version.ETag != "" {
+		list = append(list, version)
+		slices.SortFunc(list, func(a, b Document) int { return a.compare(b.DocumentName) })
+	}
+	return list
 }

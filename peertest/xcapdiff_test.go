@@ -35,15 +35,10 @@ func (p *prober) follow(uri, sel, mode string) {
 	p.t.Helper()
 	text := listOf(1)
 	p.put(sel, text)
-	q := &probe{method: "SUBSCRIBE", from: "joe", target: "joe", identified: true,
-		headers: "Event: xcap-diff;diff-processing=" + mode + "\r\nExpires: 600\r\nContent-Type: application/resource-lists+xml\r\n",
-		body:    `<resource-lists xmlns="urn:ietf:params:xml:ns:resource-lists"><list><entry uri="` + uri + `"/></list></resource-lists>`}
-	if _, err := p.conn.Write([]byte(p.text(q))); err != nil {
-		p.t.Fatal(err)
-	}
+	callID := p.watchTree(uri, mode)
 	var c xcapdiff.Copies
 	for n := 1; n < 5; n++ {
-		d, err := xcapdiff.Parse(p.told(q.callID).body)
+		d, err := xcapdiff.Parse(p.told(callID).body)
 		if err != nil || len(d.Items) != 1 || d.Items[0].Sel != sel || d.Root != "https://"+p.server.https+"/xcap-root/" {
 			p.t.Fatalf("%s, %s, %s: %+v %v", p.transport, uri, mode, d, err)
 		}
@@ -63,6 +58,50 @@ func (p *prober) follow(uri, sel, mode string) {
 		text = listOf(n + 1)
 		p.put(sel, text)
 	}
+}
+
+// watchTree subscribes to a resource, and returns the Call-ID.
+func (p *prober) watchTree(uri, mode string) string {
+	p.t.Helper()
+	q := &probe{method: "SUBSCRIBE", from: "joe", target: "joe", identified: true,
+		headers: "Event: xcap-diff;diff-processing=" + mode + "\r\nExpires: 600\r\nContent-Type: application/resource-lists+xml\r\n",
+		body:    `<resource-lists xmlns="urn:ietf:params:xml:ns:resource-lists"><list><entry uri="` + uri + `"/></list></resource-lists>`}
+	if _, err := p.conn.Write([]byte(p.text(q))); err != nil {
+		p.t.Fatal(err)
+	}
+	return q.callID
+}
+
+// RFC 5875, 4.7: what is told of the documents that the server makes, of which a
+// user sees his own and the global ones, is what a GET of them gives.
+func TestXCAPDiffOfWhatTheServerMakes(t *testing.T) {
+	t.Parallel()
+	https := freePort(t)
+	s := serve(t, "--user", "joe:"+secret, "--https", https, "--min-interval", "1ms")
+	s.https = https
+	const list = "resource-lists/users/sip:joe@example.com/index"
+	const directory = "org.openmobilealliance.xcap-directory/users/sip:joe@example.com/directory.xml"
+	p := newProber(t, s, 1, "tcp")
+	p.become("joe")
+	p.put(list, listOf(1))
+	callID := p.watchTree("", "aggregate")
+	for n, want := range [][]string{{directory, list, "xcap-caps/global/index"}, {directory, list}, {directory, list}} {
+		if n > 0 {
+			p.put(list, listOf(n+1))
+		}
+		d, err := xcapdiff.Parse(p.told(callID).body)
+		if err != nil || len(d.Items) != len(want) {
+			t.Fatalf("%v %v", d.Items, err)
+		}
+		for i, item := range d.Items {
+			path := "/xcap-root/" + item.Sel
+			o := p.fetch(p.user, "GET", path, "", p.authorization("GET", path)+"If-None-Match: \""+string(item.Is)+"\"\r\n")
+			if item.Sel != want[i] || (len(item.Ops) > 0) != (n > 0) || !strings.HasPrefix(o.first, "HTTP/1.1 304 ") {
+				t.Errorf("%s, not %s: %s", item, want[i], o.first)
+			}
+		}
+	}
+	s.healthy()
 }
 
 // put changes a document of the prober's.

@@ -134,7 +134,7 @@ func (d offlineDocuments) List(_ context.Context, owner presence.Presentity) ([]
 	if err != nil {
 		return nil, err
 	}
-	return entries(m.agent, owner), nil
+	return entries(m.agent.Documents(owner), owner), nil
 }
 
 // Each walks over the documents of all users.

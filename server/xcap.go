@@ -185,12 +185,12 @@ func changeError(err error) error {
 
 // List lists a user's.
 func (d documents) List(ctx context.Context, owner presence.Presentity) (list []xcap.Entry, err error) {
-	err = d.do(ctx, owner, func(a *agent.Shard, _ time.Time, _ *shard.Batch) { list = entries(a, owner) })
+	err = d.do(ctx, owner, func(a *agent.Shard, _ time.Time, _ *shard.Batch) { list = entries(a.Documents(owner), owner) })
 	return list, err
 }
 
-func entries(a *agent.Shard, owner presence.Presentity) (list []xcap.Entry) {
-	for _, doc := range a.Documents(owner) {
+func entries(docs []agent.Document, owner presence.Presentity) (list []xcap.Entry) {
+	for _, doc := range docs {
 		list = append(list, xcap.Entry{
 			Key:  xcap.Key{AUID: xcap.AUID(doc.AUID), Tree: xcap.TreeUsers, Owner: owner, Path: doc.Path},
 			ETag: doc.ETag, Size: len(doc.Body), Modified: doc.Modified,

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/tacit-presence/tacit/agent"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/xcap"
 	"github.com/tacit-presence/tacit/xcapdiff"
@@ -21,6 +22,17 @@ func (n xcapNames) Resolve(uri string) (xcapdiff.Resource, error) { return n.c.t
 
 // User is a user as a segment of a path.
 func (n xcapNames) User(p presence.Presentity) string { return xcap.Escape(string(p)) }
+
+// Made are the documents that the server makes for a user who has docs.
+func (n xcapNames) Made(p presence.Presentity, docs []agent.Document) []agent.ReadableDocument {
+	made := n.c.trees.Made(p, entries(docs, p))
+	list := make([]agent.ReadableDocument, 0, len(made))
+	for _, m := range made {
+		doc := agent.Document{DocumentName: nameOf(m.Key), ETag: m.ETag, Body: m.Body}
+		list = append(list, agent.ReadableDocument{Document: doc, Tree: m.Key.Tree.Named()})
+	}
+	return list
+}
 
 // setXCAPRoot notes by what scheme and HOST[:PORT] the XCAP root is reached. Until
 // a listener serves it, it is taken to be at the domain.

@@ -1,7 +1,6 @@
 package xcap
 
 import (
-	"context"
 	"strconv"
 	"strings"
 	"time"
@@ -13,11 +12,7 @@ import (
 
 // directoryDocument lists the documents of a user, in a folder for each
 // application usage that users have documents of.
-func directoryDocument(ctx context.Context, h *Handler, owner presence.Presentity) (string, error) {
-	entries, err := h.cfg.Documents.List(ctx, owner)
-	if err != nil {
-		return "", err
-	}
+func directoryDocument(h *Handler, owner presence.Presentity, entries []Entry) string {
 	user := escape(string(owner))
 	var b strings.Builder
 	b.WriteString(xmlDeclaration + `<xcap-directory xmlns="` + schema.XCAPDirectorySpace + `">`)
@@ -43,5 +38,5 @@ func directoryDocument(ctx context.Context, h *Handler, owner presence.Presentit
 		b.WriteString(closing)
 	}
 	b.WriteString("\n</xcap-directory>\n")
-	return b.String(), nil
+	return b.String()
 }

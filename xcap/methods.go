@@ -1,8 +1,6 @@
 package xcap
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/xmltree"
 )
 
@@ -27,12 +24,7 @@ func (h *Handler) document(req *request) (Document, error) {
 		}
 		return h.cfg.Documents.Get(req.Context(), req.key)
 	}
-	body, err := made.make(req.Context(), h, req.key.Owner)
-	if err != nil {
-		return Document{}, err
-	}
-	sum := sha256.Sum256([]byte(body))
-	return Document{ETag: presence.EntityTag(base64.RawURLEncoding.EncodeToString(sum[:18])), Body: body}, nil
+	return made.document(req.Context(), h, req.key.Owner)
 }
 
 // parse reads a document that we have. One that was made may be of any size, and

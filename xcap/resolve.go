@@ -2,6 +2,7 @@ package xcap
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tacit-presence/tacit/xcapdiff"
@@ -25,18 +26,33 @@ func (h *Handler) Resolve(uri string) (r xcapdiff.Resource, err error) {
 		if queried {
 			return r, fmt.Errorf("%w: a collection with a query", ErrURI)
 		}
-		return r, collection(&r, strings.TrimSuffix(path, "/"))
+		err = collection(&r, strings.TrimSuffix(path, "/"))
+		r.Made = slices.ContainsFunc(h.usages, func(u Usage) bool {
+			m := u.shown()
+			return m != nil && r.Names(m.tree.Named(), string(u.AUID), m.name)
+		})
+		return r, err
 	}
 	t, err := ParseTarget("", "/"+r.Sel)
 	if err != nil {
 		return r, err
 	}
 	usage := h.usage(t.AUID)
-	user, named := t.User()
-	if usage == nil || t.Tree != TreeUsers || !named || t.Path == "" {
+	if usage == nil || t.Path == "" {
 		return r, ErrNotFound
 	}
-	r.AUID, r.Tree, r.User, r.Path = string(t.AUID), true, user, t.Path
+	r.AUID, r.Path = string(t.AUID), t.Path
+	m := usage.shown()
+	r.Made = m != nil && m.tree == t.Tree && m.name == t.Path
+	if t.Tree == TreeUsers {
+		var named bool
+		if r.User, named = t.User(); !named {
+			return r, ErrNotFound
+		}
+	} else if !r.Made {
+		return r, ErrNotFound // there are no others
+	}
+	r.Tree = t.Tree.Named()
 	if !t.HasNode {
 		return r, nil
 	}
@@ -88,22 +104,36 @@ func collection(r *xcapdiff.Resource, path string) error {
 	if len(segments) == 1 {
 		return nil
 	}
-	if r.Tree = segments[1] == segmentUsers; !r.Tree {
+	below := segments[2:]
+	switch segments[1] {
+	case segmentUsers:
+		if r.Tree = xcapdiff.UserTree; len(below) == 0 {
+			return nil
+		}
+		t := Target{Tree: TreeUsers, XUI: below[0]}
+		var named bool
+		if r.User, named = t.User(); !named {
+			return ErrNotFound
+		}
+		below = below[1:]
+	case segmentGlobal:
+		r.Tree = xcapdiff.GlobalTree
+	default:
 		return ErrNotFound
 	}
-	if len(segments) == 2 {
-		return nil
+	for i, s := range below {
+		below[i] = escape(s)
 	}
-	t := Target{Tree: TreeUsers, XUI: segments[2]}
-	var named bool
-	if r.User, named = t.User(); !named {
-		return ErrNotFound
-	}
-	for i, s := range segments[3:] {
-		segments[3+i] = escape(s)
-	}
-	r.Path = strings.Join(segments[3:], "/")
+	r.Path = strings.Join(below, "/")
 	return nil
+}
+
+// Named is a tree as an xcapdiff.Resource names it.
+func (t Tree) Named() xcapdiff.Tree {
+	if t == TreeGlobal {
+		return xcapdiff.GlobalTree
+	}
+	return xcapdiff.UserTree
 }
 
 // Escape writes a text as a segment of a path, as documents are named.

@@ -30,22 +30,40 @@ func TestResolve(t *testing.T) {
 	h := resolver(t)
 	const joe = presence.AOR("sip:joe@example.com")
 	for uri, want := range map[string]xcapdiff.Resource{
-		"":                               {Collection: true},
-		"https://xcap.example.com/root/": {Collection: true},
-		"test/":                          {Sel: "test/", Collection: true, AUID: "test"},
-		"other/users/":                   {Sel: "other/users/", Collection: true, AUID: "other", Tree: true},
-		"test/users/joe@example.com/":    {Sel: "test/users/joe@example.com/", Collection: true, AUID: "test", Tree: true, User: joe},
+		"":                               {Collection: true, Made: true},
+		"https://xcap.example.com/root/": {Collection: true, Made: true},
+		"xcap-caps/":                     {Sel: "xcap-caps/", Collection: true, AUID: "xcap-caps", Made: true},
+		"xcap-caps/users/":               {Sel: "xcap-caps/users/", Collection: true, AUID: "xcap-caps", Tree: xcapdiff.UserTree},
+		"xcap-caps/global/": {
+			Sel: "xcap-caps/global/", Collection: true, AUID: "xcap-caps", Tree: xcapdiff.GlobalTree, Made: true,
+		},
+		"xcap-caps/global/index": {
+			Sel: "xcap-caps/global/index", AUID: "xcap-caps", Tree: xcapdiff.GlobalTree, Path: "index", Made: true,
+		},
+		// Trusted users alone read this one, and it is no document of a user's.
+		"rls-services/":        {Sel: "rls-services/", Collection: true, AUID: "rls-services"},
+		"rls-services/global/": {Sel: "rls-services/global/", Collection: true, AUID: "rls-services", Tree: xcapdiff.GlobalTree},
+		string(AUIDDirectory) + "/users/joe@example.com/directory.xml": {
+			Sel:  string(AUIDDirectory) + "/users/joe@example.com/directory.xml",
+			AUID: string(AUIDDirectory), Tree: xcapdiff.UserTree, User: joe, Path: "directory.xml", Made: true,
+		},
+		string(AUIDDirectory) + "/users/joe@example.com/x": {
+			Sel: string(AUIDDirectory) + "/users/joe@example.com/x", AUID: string(AUIDDirectory), Tree: xcapdiff.UserTree, User: joe, Path: "x",
+		},
+		"test/":                       {Sel: "test/", Collection: true, AUID: "test"},
+		"other/users/":                {Sel: "other/users/", Collection: true, AUID: "other", Tree: xcapdiff.UserTree},
+		"test/users/joe@example.com/": {Sel: "test/users/joe@example.com/", Collection: true, AUID: "test", Tree: xcapdiff.UserTree, User: joe},
 		"test/users/sip:joe@example.com/a%20b/": {
-			Sel: "test/users/sip:joe@example.com/a%20b/", Collection: true, AUID: "test", Tree: true, User: joe, Path: "a%20b",
+			Sel: "test/users/sip:joe@example.com/a%20b/", Collection: true, AUID: "test", Tree: xcapdiff.UserTree, User: joe, Path: "a%20b",
 		},
 		"resource-lists/users/sip:joe@example.com/index": {
-			Sel: "resource-lists/users/sip:joe@example.com/index", AUID: "resource-lists", Tree: true, User: joe, Path: "index",
+			Sel: "resource-lists/users/sip:joe@example.com/index", AUID: "resource-lists", Tree: xcapdiff.UserTree, User: joe, Path: "index",
 		},
 		"/root/test/users/sip%3ajoe@EXAMPLE.com/%69ndex": {
-			Sel: "test/users/sip%3ajoe@EXAMPLE.com/%69ndex", AUID: "test", Tree: true, User: joe, Path: "index",
+			Sel: "test/users/sip%3ajoe@EXAMPLE.com/%69ndex", AUID: "test", Tree: xcapdiff.UserTree, User: joe, Path: "index",
 		},
 		"HTTP://127.0.0.1:8080/root/test/users/sip:joe@example.com/x": {
-			Sel: "test/users/sip:joe@example.com/x", AUID: "test", Tree: true, User: joe, Path: "x",
+			Sel: "test/users/sip:joe@example.com/x", AUID: "test", Tree: xcapdiff.UserTree, User: joe, Path: "x",
 		},
 	} {
 		got, err := h.Resolve(uri)
@@ -54,7 +72,7 @@ func TestResolve(t *testing.T) {
 		}
 	}
 	for _, uri := range []string{
-		"/", "/other/test/", "https://xcap.example.com", "test", "test/users", "test/global/", "test/global/index", "test/users/joe/",
+		"/", "/other/test/", "https://xcap.example.com", "test", "test/users", "test/global/index", "test/other/", "rls-services/global/index", "xcap-caps/global/other", "xcap-caps/index/index", "test/users/joe/",
 		"unknown/users/sip:joe@example.com/index", "test/users/sip:joe@example.com", "test/users/sip:joe@example.com/../x",
 		"test/users/sip:joe@example.com/index/~~/", "test/?x", "test/users/sip:joe@example.com/index/~~/foo/namespace::*",
 		"test/users/sip:joe@example.com/index/~~/p:foo", "test/users/sip:joe@example.com/index/~~/foo[", "test//", "%",

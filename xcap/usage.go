@@ -73,9 +73,11 @@ type Usage struct {
 type madeDocument struct {
 	tree Tree
 	name string
-	// trusted says that only trusted users see it.
+	// trusted says that only trusted users see it, and that make makes it; any
+	// other follows from the documents of whose it is, and of makes it.
 	trusted bool
 	make    func(ctx context.Context, h *Handler, owner presence.Presentity) (string, error)
+	of      func(h *Handler, owner presence.Presentity, docs []Entry) string
 }
 
 // change is what a request would do to a document.
@@ -139,9 +141,7 @@ func capabilities(all []Usage) Usage {
 	text := capabilitiesDocument(all)
 	return Usage{
 		AUID: AUIDCapabilities, MediaType: "application/xcap-caps+xml", Space: schema.XCAPCapsSpace, noUsers: true,
-		made: &madeDocument{tree: TreeGlobal, name: indexName, make: func(context.Context, *Handler, presence.Presentity) (string, error) {
-			return text, nil
-		}},
+		made: &madeDocument{tree: TreeGlobal, name: indexName, of: func(*Handler, presence.Presentity, []Entry) string { return text }},
 	}
 }
 
@@ -149,7 +149,7 @@ func capabilities(all []Usage) Usage {
 func directory() Usage {
 	return Usage{
 		AUID: AUIDDirectory, MediaType: "application/vnd.oma.xcap-directory+xml", Space: schema.XCAPDirectorySpace,
-		made: &madeDocument{tree: TreeUsers, name: directoryName, make: directoryDocument},
+		made: &madeDocument{tree: TreeUsers, name: directoryName, of: directoryDocument},
 	}
 }
 
@@ -171,6 +171,15 @@ func (u *Usage) madeIn(t Tree) *madeDocument {
 		return u.made
 	}
 	return nil
+}
+
+// shown returns the document that the server makes and that not trusted users
+// alone may read, or nil.
+func (u *Usage) shown() *madeDocument {
+	if u.made == nil || u.made.trusted {
+		return nil
+	}
+	return u.made
 }
 
 // has reports whether there may be documents in that tree.

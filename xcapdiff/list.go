@@ -20,16 +20,30 @@ const (
 	maxURI = 8 << 10
 )
 
-// Resource is what an entry of a list names, as far as it may be one of a user's.
+// Tree says which documents of an application usage are meant (RFC 4825, 6.2).
+type Tree uint8
+
+// The trees. The zero value is both.
+const (
+	EitherTree Tree = iota
+	UserTree        // those of a user
+	GlobalTree      // those that are nobody's
+)
+
+// Resource is what an entry of a list names, as far as it may be one of a user's, or
+// one that the server makes.
 type Resource struct {
 	Sel string // its URI as written, relative to the root
 	// Collection says that all documents below it are meant; then whatever is
 	// empty of AUID, User and Path stands for all.
 	Collection bool
 	AUID       string
-	Tree       bool // the way to it names the tree of users
+	Tree       Tree // that the way to it names
 	User       presence.AOR
-	Path       string // the document's name below its user
+	Path       string // the document's name below its user, or its tree
+	// Made says that the server itself makes the document, or some of those in the
+	// collection.
+	Made bool
 	// Part selects an element or attribute of the document; nil: all of it.
 	Part Part
 }
@@ -79,8 +93,11 @@ func ParseList(text string) ([]string, error) {
 }
 
 // Names reports whether the resource is, or is in, or has in it the document of
-// that name in a user's tree.
-func (r *Resource) Names(auid, path string) bool {
+// that name in one of the trees.
+func (r *Resource) Names(tree Tree, auid, path string) bool {
+	if r.Tree != EitherTree && r.Tree != tree {
+		return false
+	}
 	if !r.Collection {
 		return r.AUID == auid && r.Path == path
 	}
@@ -88,19 +105,24 @@ func (r *Resource) Names(auid, path string) bool {
 }
 
 // SelOf is the URI of a document in a collection: what the collection's does not
-// say is added to it. All of name are escaped.
+// say is added to it. All of name are escaped; without user it is in the global
+// tree.
 func (r *Resource) SelOf(auid, user, path string) string {
+	tree, below := "global/", path
+	if user != "" {
+		tree, below = "users/", user+"/"+path
+	}
 	switch {
 	case r.AUID == "":
-		return r.Sel + auid + "/users/" + user + "/" + path
+		return r.Sel + auid + "/" + tree + below
 	case r.Path != "":
 		return r.Sel + strings.TrimPrefix(path, r.Path+"/")
 	case r.User != "":
 		return r.Sel + path
-	case r.Tree:
-		return r.Sel + user + "/" + path
+	case r.Tree != EitherTree:
+		return r.Sel + below
 	}
-	return r.Sel + "users/" + user + "/" + path
+	return r.Sel + tree + below
 }
 
 // Select gives the part of a document that the resource names; false: there is
