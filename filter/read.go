@@ -351,14 +351,7 @@ func (s *Set) Unique(entity string) error {
 
 // canonical makes URIs of one resource equal.
 func canonical(uri string) string {
-	if uri == "" {
-		return ""
-	}
-	u, err := sip.ParseURI(uri)
-	if err != nil {
-		return uri
-	}
-	aor, err := u.AOR()
+	aor, err := sip.ParseAOR(uri)
 	if err != nil {
 		return uri
 	}

@@ -294,11 +294,7 @@ func (g *Gate) presentity(uri string) (presence.Presentity, bool) {
 	if p, ok := g.cfg.Directory.Presentity(presence.AOR(uri)); ok {
 		return p, true
 	}
-	u, err := sip.ParseURI(uri)
-	if err != nil {
-		return "", false
-	}
-	aor, err := u.AOR()
+	aor, err := sip.ParseAOR(uri)
 	if err != nil {
 		return "", false
 	}
@@ -311,11 +307,7 @@ func (g *Gate) nobody(uri string) presence.Presentity {
 	if g.cfg.Conceals == nil {
 		return ""
 	}
-	u, err := sip.ParseURI(uri)
-	if err != nil || u.User == "" {
-		return ""
-	}
-	aor, err := u.AOR()
+	aor, err := sip.ParseAOR(uri)
 	if err != nil || !g.cfg.Directory.Serves(aor.Domain()) || !g.cfg.Conceals(aor.Domain()) {
 		return ""
 	}

@@ -64,15 +64,11 @@ func checkPassword(password string) error {
 // ParseAOR reads a SIP, SIPS or PRES URI as an operator writes it and gives its
 // canonical address-of-record. The error is ErrAOR.
 func ParseAOR(s string) (presence.AOR, error) {
-	u, err := sip.ParseURI(s)
+	aor, err := sip.ParseAOR(s)
 	if err != nil {
 		return "", fmt.Errorf("%w: %q: %w", ErrAOR, s, err)
 	}
-	aor, err := u.AOR()
-	if err != nil {
-		return "", fmt.Errorf("%w: %q: %w", ErrAOR, s, err)
-	}
-	return presence.AOR(strings.Clone(string(aor))), nil
+	return aor, nil
 }
 
 // escapeUser writes name as the user part of a SIP URI (RFC 3261, 25.1).

@@ -501,18 +501,7 @@ func (s *Subscription) AskedFor(uri string) bool {
 	if s.Entity == uri {
 		return true
 	}
-	u, err := sip.ParseURI(s.Entity)
-	if err != nil {
-		return false
-	}
-	v, err := sip.ParseURI(uri)
-	if err != nil {
-		return false
-	}
-	a, err := u.AOR()
-	if err != nil {
-		return false
-	}
-	b, err := v.AOR()
-	return err == nil && a == b
+	a, errA := sip.ParseAOR(s.Entity)
+	b, errB := sip.ParseAOR(uri)
+	return errA == nil && errB == nil && a == b
 }

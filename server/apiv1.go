@@ -318,15 +318,11 @@ func apiAddress(s, domain string) (presence.AOR, error) {
 	if !strings.Contains(s, "@") {
 		s += "@" + domain
 	}
-	u, err := sip.ParseURI(s)
+	aor, err := sip.ParseAOR(s)
 	if err != nil {
 		return "", wrong
 	}
-	aor, err := u.AOR()
-	if err != nil {
-		return "", wrong
-	}
-	return presence.AOR(strings.Clone(string(aor))), nil
+	return aor, nil
 }
 
 // rules reads the document of the body.

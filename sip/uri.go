@@ -306,6 +306,16 @@ func (u URI) Tel() (presence.AOR, error) {
 	return presence.AOR(u.canonicalTel()), nil
 }
 
+// ParseAOR gives the canonical address-of-record of a text that is a sip, sips or
+// pres URI: as ParseURI and URI.AOR.
+func ParseAOR(s string) (presence.AOR, error) {
+	u, err := ParseURI(s)
+	if err != nil {
+		return "", err
+	}
+	return u.AOR()
+}
+
 // AOR gives the canonical address-of-record of a sip, sips or pres URI:
 // password, port, parameters and headers dropped, escapes undone where the
 // character may stand by itself and else in upper-case hex, host in lower case.

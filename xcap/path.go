@@ -121,11 +121,7 @@ func (t *Target) User() (presence.AOR, bool) {
 	if user, _, found := strings.Cut(s, "@"); found && !strings.Contains(user, ":") {
 		s = "sip:" + s
 	}
-	u, err := sip.ParseURI(s)
-	if err != nil {
-		return "", false
-	}
-	aor, err := u.AOR()
+	aor, err := sip.ParseAOR(s)
 	return aor, err == nil
 }
 

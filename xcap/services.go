@@ -71,19 +71,10 @@ func services(d *xmltree.Doc) []service {
 // serviceKey is a service's URI in one spelling: what two SIP URIs of one
 // address have in common (RFC 4826, 5), else the URI itself.
 func serviceKey(uri string) string {
-	if aor, ok := addressOf(uri); ok {
+	if aor, err := sip.ParseAOR(uri); err == nil {
 		return string(aor)
 	}
 	return uri
-}
-
-func addressOf(uri string) (presence.AOR, bool) {
-	u, err := sip.ParseURI(uri)
-	if err != nil {
-		return "", false
-	}
-	aor, err := u.AOR()
-	return aor, err == nil
 }
 
 // checkServices holds what RFC 4826, 4.4.5 asks for beyond one document: lists
@@ -141,8 +132,8 @@ func (h *Handler) reserve(ctx context.Context, c *change, added []service) (rele
 		if _, ok := others[key]; ok || key == blocked {
 			return false
 		}
-		aor, ok := addressOf(key)
-		if !ok {
+		aor, err := sip.ParseAOR(key)
+		if err != nil {
 			return true
 		}
 		self, ok := h.cfg.Presentity(aor)

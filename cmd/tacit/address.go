@@ -23,15 +23,11 @@ func parseAOR(s, domain string) (presence.AOR, error) {
 		}
 		text += "@" + domain
 	}
-	u, err := sip.ParseURI(text)
+	aor, err := sip.ParseAOR(text)
 	if err != nil {
 		return "", usage("%q is no address such as sip:alice@example.com: %v", s, err)
 	}
-	aor, err := u.AOR()
-	if err != nil {
-		return "", usage("%q is no address such as sip:alice@example.com: %v", s, err)
-	}
-	return presence.AOR(strings.Clone(string(aor))), nil
+	return aor, nil
 }
 
 // plainAddress refuses what names more, or less, than one person: a rule is for
