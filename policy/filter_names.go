@@ -247,34 +247,40 @@ func (s *selection) any() bool {
 	return s.all || len(s.classes)+len(s.ids)+len(s.deviceIDs)+len(s.uris)+len(s.schemes)+len(s.services)+len(s.both) > 0
 }
 
+// maxCompared bounds how many URIs one filtering may compare: a few milliseconds.
+// Who publishes, and writes rules, could else have his shard compare millions.
+// Clients have some dozen parts, and rules as many URIs. Beyond it URIs select what
+// is equal to the letter.
+const maxCompared = 1 << 14
+
 // admits reports whether the grant selects a tuple, person or device, by what was
-// published of it (RFC 5025, 3.3.1).
-func (g *grant) admits(p *pidf.Part) bool {
+// published of it (RFC 5025, 3.3.1). left is how many URIs may still be compared.
+func (g *grant) admits(p *pidf.Part, left *int) bool {
 	switch p.Kind {
 	case pidf.Tuple:
-		return g.services.admits(p)
+		return g.services.admits(p, left)
 	case pidf.Person:
-		return g.persons.admits(p)
+		return g.persons.admits(p, left)
 	case pidf.Device:
-		return g.devices.admits(p)
+		return g.devices.admits(p, left)
 	}
 	return false
 }
 
-func (s *selection) admits(p *pidf.Part) bool {
+func (s *selection) admits(p *pidf.Part, left *int) bool {
 	if s.all || has(s.classes, p.Class) || has(s.ids, p.ID) {
 		return true
 	}
 	for _, group := range s.both {
-		if !slices.ContainsFunc(group, func(s selection) bool { return !s.admits(p) }) {
+		if !slices.ContainsFunc(group, func(s selection) bool { return !s.admits(p, left) }) {
 			return true
 		}
 	}
 	switch p.Kind {
 	case pidf.Tuple:
-		return len(s.schemes) > 0 && has(s.schemes, uriScheme(p.Contact)) || hasURI(s.uris, p.Contact) || has(s.services, p.ServiceID)
+		return len(s.schemes) > 0 && has(s.schemes, uriScheme(p.Contact)) || has(s.services, p.ServiceID) || hasURI(s.uris, p.Contact, left)
 	case pidf.Device:
-		return hasURI(s.deviceIDs, p.DeviceID)
+		return hasURI(s.deviceIDs, p.DeviceID, left)
 	}
 	return false
 }
@@ -290,6 +296,11 @@ func has(list []string, v string) bool {
 
 // hasURI is linear, for equivalence of SIP URIs has no order and no normal form:
 // a parameter that one of two lacks does not count (RFC 3261, 19.1.4).
-func hasURI(list []string, v string) bool {
-	return v != "" && slices.ContainsFunc(list, func(u string) bool { return sameURI(u, v) })
+func hasURI(list []string, v string, left *int) bool {
+	if v == "" || has(list, v) {
+		return v != ""
+	}
+	list = list[:min(len(list), *left)]
+	*left -= len(list)
+	return slices.ContainsFunc(list, func(u string) bool { return sameURI(u, v) })
 }

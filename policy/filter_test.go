@@ -1,10 +1,13 @@
 package policy
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/pidf"
@@ -284,6 +287,28 @@ func TestHostile(t *testing.T) {
 		if told := tell(t, &grant{services: everybody, persons: everybody, devices: everybody, everything: true}, published); len(told) > len(published)+maxDeclared+1024 {
 			t.Errorf("%d bytes of %d", len(told), len(published))
 		}
+	}
+}
+
+// TestManyURIs: rules and publications of many URIs cost bounded time; what is
+// equal to the letter is selected even so.
+func TestManyURIs(t *testing.T) {
+	t.Parallel()
+	g := &grant{}
+	for i := range 100_000 {
+		g.services.uris = append(g.services.uris, fmt.Sprintf("sip:a@example.com;x=%d", i))
+	}
+	slices.Sort(g.services.uris)
+	tuple := func(i string) string {
+		return `<tuple id="a` + i + `"><status/><contact>sip:a@example.com;x=` + i + `</contact></tuple>`
+	}
+	start := time.Now()
+	told := tell(t, g, repeated(100, func(i string) string { return tuple("none" + i) })+tuple("99999"))
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if strings.Count(told, "<tuple") != 1 || !strings.Contains(told, "x=99999<") {
+		t.Errorf("told: %s", told)
 	}
 }
 

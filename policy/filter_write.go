@@ -83,6 +83,7 @@ type writer struct {
 	scoped  xmltree.Node
 	add     []byte
 	grown   int           // by declarations
+	left    int           // of maxCompared
 	ids     map[named]int // how many ids are made of each
 }
 
@@ -98,7 +99,7 @@ func filtered(doc pidf.Assembly, g *grant, o location.Options) pidf.Assembly {
 		return pidf.Assembly{}
 	}
 	w := writers.Get().(*writer)
-	w.g, w.options, w.doc, w.scoped = g, o, tree.Doc, xmltree.None
+	w.g, w.options, w.doc, w.scoped, w.left = g, o, tree.Doc, xmltree.None, maxCompared
 	w.options.Circles = w.circles(doc.Parts(), tree.Nodes)
 	for i, c := range doc.Parts() {
 		w.part(c.Of, tree.Nodes[i])
@@ -114,6 +115,7 @@ func (w *writer) circles(parts []pidf.Component, nodes []xmltree.Node) *location
 		return nil
 	}
 	var told []xmltree.Node
+	left := maxCompared
 	objects := func(parent xmltree.Node) {
 		for c := w.doc.FirstElement(parent); c != xmltree.None; c = w.doc.NextElement(c) {
 			if location.IsObject(w.doc, c) {
@@ -122,7 +124,7 @@ func (w *writer) circles(parts []pidf.Component, nodes []xmltree.Node) *location
 		}
 	}
 	for i, c := range parts {
-		if c.Of.Kind == pidf.Note || c.Of.Kind == pidf.Extension || !w.g.admits(c.Of) {
+		if c.Of.Kind == pidf.Note || c.Of.Kind == pidf.Extension || !w.g.admits(c.Of, &left) {
 			continue
 		}
 		objects(nodes[i])
@@ -170,7 +172,7 @@ func (w *writer) part(p *pidf.Part, n xmltree.Node) {
 	w.uses = 0
 	switch p.Kind {
 	case pidf.Tuple, pidf.Person, pidf.Device:
-		if !w.g.admits(p) {
+		if !w.g.admits(p, &w.left) {
 			return
 		}
 		w.component(n, &out)
