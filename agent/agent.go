@@ -155,6 +155,10 @@ func (s *Shard) Step(ev *shard.Event, now time.Time, out *shard.Batch) {
 	if s.fresh {
 		s.fresh, s.resumed = false, now
 		s.table.Resume(now, out)
+		// Decisions may have been taken, or their time have come, while nobody ran.
+		for _, p := range s.people {
+			s.rewait(p, now, out)
+		}
 	}
 	switch ev.Kind {
 	case shard.Request:
