@@ -232,7 +232,11 @@ func everyonesRules(d *identity.Directory, visit func(id shard.ID, fn func(m *ma
 // Pending lists the subscriptions that wait for a decision.
 func (a admin) Pending(aor presence.AOR) ([]SubInfo, error) {
 	list, err := a.Subs(aor)
-	return slices.DeleteFunc(list, func(i SubInfo) bool { return i.State != notifier.Pending.String() }), err
+	return waiting(list), err
+}
+
+func waiting(list []SubInfo) []SubInfo {
+	return slices.DeleteFunc(list, func(i SubInfo) bool { return !i.Waits })
 }
 
 // shards calls fn in the presentity's shard, or in all.
@@ -281,6 +285,7 @@ func appendSubs(list []SubInfo, s *agent.Shard, p presence.Presentity) []SubInfo
 		list = append(list, SubInfo{
 			ID: sub.Tag.String(), Presentity: sub.Resource.Presentity, Entity: sub.Entity,
 			Watcher: sub.Watcher.Shown(), Event: string(sub.Package.Name()), State: sub.State().String(),
+			Waits:   sub.Grant.Verdict == notifier.Pending,
 			Expires: sub.Expires(), Contact: contact, Flow: way,
 		})
 	})

@@ -129,7 +129,8 @@ type SubInfo struct {
 	Entity     string              `json:"entity"`
 	Watcher    presence.AOR        `json:"watcher"` // presence.Anonymous: it is not known, or wants to be nameless
 	Event      string              `json:"event"`
-	State      string              `json:"state"` // active, pending
+	State      string              `json:"state"` // as the watcher is told: active, pending
+	Waits      bool                `json:"waits"` // for the presentity's decision, told or not
 	Expires    time.Time           `json:"expires"`
 	Contact    string              `json:"contact"` // empty of one who wants to be nameless
 	Flow       string              `json:"flow"`    // "UDP 192.0.2.1:5060", or "gone"

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/tacit-presence/tacit/compose"
@@ -132,7 +131,7 @@ func (o *Offline) Rules(aor presence.AOR) ([]RuleInfo, error) {
 // Pending lists the subscriptions that wait for a decision.
 func (o *Offline) Pending(aor presence.AOR) ([]SubInfo, error) {
 	list, err := o.Subs(aor)
-	return slices.DeleteFunc(list, func(i SubInfo) bool { return i.State != notifier.Pending.String() }), err
+	return waiting(list), err
 }
 
 // shards calls fn for the presentity's restored shard, or for all.

@@ -58,6 +58,49 @@ func tcpConfig(dir string) Config {
 	return cfg
 }
 
+// Who waits is listed also where the watcher is not told that it does, on a
+// running server and on a stopped one.
+func TestPendingWhereDecisionsAreConcealed(t *testing.T) {
+	t.Parallel()
+	cfg := tcpConfig(t.TempDir())
+	cfg.Privacy.Conceal = true
+	s := localServer(t, cfg)
+	c := watching(t, s)
+	defer c.Close()
+	var pending func(presence.AOR) ([]SubInfo, error)
+	want := func(n int) {
+		t.Helper()
+		if list, err := pending(alice); err != nil || len(list) != n || n > 0 && (list[0].Watcher != bob || !list[0].Waits) {
+			t.Errorf("got %+v, %v, not %d", list, err, n)
+		}
+	}
+	pending = s.Admin().Pending
+	want(1)
+	if list, err := s.Admin().Subs(alice); err != nil || len(list) != 1 || list[0].State != "active" {
+		t.Errorf("got %+v, %v", list, err)
+	}
+	for _, h := range []policy.Handling{policy.Block, policy.PoliteBlock, policy.Allow} {
+		if err := s.Admin().SetRule(alice, bob, h); err != nil {
+			t.Fatal(err)
+		}
+		want(0)
+	}
+	if err := s.Admin().SetRule(alice, bob, policy.Confirm); err != nil {
+		t.Fatal(err)
+	}
+	want(1)
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o, err := OpenOffline(cfg.Dir, cfg.Domains)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	pending = o.Pending
+	want(1)
+}
+
 // A stopped server's subscriptions have no connection; what they name is not
 // called, whatever an operator does.
 func TestOfflineWithSubscriptionsOfLostConnections(t *testing.T) {
