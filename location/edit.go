@@ -16,6 +16,11 @@ type Options struct {
 	// Now is when the location is told: set-retention-expiry counts from it
 	// (RFC 6772, 6.2). Documents that shall be equal need the same.
 	Now time.Time
+	// Coarse is of how many seconds told times are whole multiples; 0: as they
+	// are. A retention-expiry of the presentity's is rounded down as well: it is
+	// mostly a fixed time after the location's own. One that Now makes tells nothing
+	// of it, and stays.
+	Coarse int
 	// Circles are those of all objects that are told of the presentity; nil: none
 	// is beside this one.
 	Circles *Circles
@@ -37,7 +42,7 @@ func (p Permission) Edit(doc *xmltree.Doc, geopriv xmltree.Node, o Options) (edi
 	if p.IsNothing() || !IsObject(doc, geopriv) {
 		return nil, true
 	}
-	if p.Unchanged() {
+	if p.Unchanged() && o.Coarse == 0 {
 		return nil, false
 	}
 	object, _ := Read(doc, geopriv) // what has faults is left out
@@ -114,8 +119,11 @@ func (p Permission) outcome(u UsageRules, o Options) UsageRules {
 	case yes:
 		u.Retransmission = Yes
 	}
-	if p.expiry >= 0 {
+	switch {
+	case p.expiry >= 0:
 		u.Expiry = o.Now.Truncate(time.Second).Add(time.Duration(p.expiry) * time.Second)
+	case o.Coarse > 0 && !u.Expiry.IsZero():
+		u.Expiry = RoundDown(u.Expiry, o.Coarse)
 	}
 	if p.reference == no {
 		u.Ruleset = ""
@@ -124,6 +132,13 @@ func (p Permission) outcome(u UsageRules, o Options) UsageRules {
 		u.NoteWell, u.NoteLang = noteText(splitNotes(p.notes))
 	}
 	return u
+}
+
+// RoundDown gives the last whole multiple of so many seconds since 1970 that is not
+// after t, in UTC. seconds is above 0.
+func RoundDown(t time.Time, seconds int) time.Time {
+	sec, step := t.Unix(), int64(seconds)
+	return time.Unix(sec-((sec%step)+step)%step, 0).UTC()
 }
 
 // appendRules writes the elements of usage-rules in the schema's order.

@@ -386,23 +386,30 @@ func TestWhatIsNotGrantedIsNotTold(t *testing.T) {
 func TestUsageRulesAreSet(t *testing.T) {
 	t.Parallel()
 	const given = `<gp:retransmission-allowed>no</gp:retransmission-allowed><gp:retention-expiry>2003-06-23T04:57:29.5Z</gp:retention-expiry><gp:ruleset-reference>https://example.com/r?a&amp;b</gp:ruleset-reference><gp:note-well xml:lang="en">mine</gp:note-well><x:other xmlns:x="u"/>`
-	for _, c := range []struct{ rule, rules, want string }{
-		{``, given, given},
-		{`<set-retransmission-allowed>true</set-retransmission-allowed>`, ``, `<r>true</r>`},
-		{`<set-retransmission-allowed>true</set-retransmission-allowed>`, given, `<r>true</r><e>2003-06-23T04:57:29.5Z</e><x>https://example.com/r?a&amp;b</x><n xml:lang="en">mine</n><x:other xmlns:x="u"/>`},
-		{`<set-retention-expiry>86400</set-retention-expiry>`, ``, `<e>2026-11-26T11:00:00Z</e>`},
-		{`<set-retention-expiry>0</set-retention-expiry>`, given, `<r>false</r><e>2026-11-25T11:00:00Z</e><x>https://example.com/r?a&amp;b</x><n xml:lang="en">mine</n><x:other xmlns:x="u"/>`},
-		{`<keep-rule-reference>false</keep-rule-reference>`, given, `<r>false</r><e>2003-06-23T04:57:29.5Z</e><n xml:lang="en">mine</n><x:other xmlns:x="u"/>`},
-		{`<keep-rule-reference>false</keep-rule-reference>`, `<gp:external-ruleset><x:y xmlns:x="u"/></gp:external-ruleset>`, ``},
-		{`<keep-rule-reference>true</keep-rule-reference>`, given, given},
-		{`<set-note-well xml:lang="de">nicht &lt; weiter</set-note-well>`, ``, `<n xml:lang="de">nicht &lt; weiter</n>`},
+	for _, c := range []struct {
+		rule, rules, want string
+		coarse            int
+	}{
+		{``, given, given, 0},
+		{`<set-retransmission-allowed>true</set-retransmission-allowed>`, ``, `<r>true</r>`, 0},
+		{`<set-retransmission-allowed>true</set-retransmission-allowed>`, given, `<r>true</r><e>2003-06-23T04:57:29.5Z</e><x>https://example.com/r?a&amp;b</x><n xml:lang="en">mine</n><x:other xmlns:x="u"/>`, 0},
+		{`<set-retention-expiry>86400</set-retention-expiry>`, ``, `<e>2026-11-26T11:00:00Z</e>`, 0},
+		{`<set-retention-expiry>0</set-retention-expiry>`, given, `<r>false</r><e>2026-11-25T11:00:00Z</e><x>https://example.com/r?a&amp;b</x><n xml:lang="en">mine</n><x:other xmlns:x="u"/>`, 0},
+		{`<keep-rule-reference>false</keep-rule-reference>`, given, `<r>false</r><e>2003-06-23T04:57:29.5Z</e><n xml:lang="en">mine</n><x:other xmlns:x="u"/>`, 0},
+		{`<keep-rule-reference>false</keep-rule-reference>`, `<gp:external-ruleset><x:y xmlns:x="u"/></gp:external-ruleset>`, ``, 0},
+		{`<keep-rule-reference>true</keep-rule-reference>`, given, given, 0},
+		{`<set-note-well xml:lang="de">nicht &lt; weiter</set-note-well>`, ``, `<n xml:lang="de">nicht &lt; weiter</n>`, 0},
+		{``, given, `<r>false</r><e>2003-06-23T04:00:00Z</e><x>https://example.com/r?a&amp;b</x><n xml:lang="en">mine</n><x:other xmlns:x="u"/>`, 3600},
+		{``, `<gp:retention-expiry>1969-12-31T23:59:59Z</gp:retention-expiry>`, `<e>1969-12-31T00:00:00Z</e>`, 86400},
+		{``, `<gp:note-well>mine</gp:note-well>`, `<gp:note-well>mine</gp:note-well>`, 3600},
+		{`<set-retention-expiry>90</set-retention-expiry>`, ``, `<e>2026-11-25T11:01:30Z</e>`, 3600},
 	} {
 		doc := parse(t, strings.Replace(shapeXML(point(1, 1)), "<gp:usage-rules/>", "<gp:usage-rules>"+c.rules+"</gp:usage-rules>", 1))
 		p, err := rule(t, `<provide-location/>`+c.rule)
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, _ := edited(t, doc, doc.Root(), p, Options{Now: noon})
+		text, _ := edited(t, doc, doc.Root(), p, Options{Now: noon, Coarse: c.coarse})
 		_, got, _ := strings.Cut(text, "<gp:usage-rules>")
 		got, _, _ = strings.Cut(got, "</gp:usage-rules>")
 		got = strings.NewReplacer(gbpDeclared, "", "gbp:retransmission-allowed", "r", "gbp:retention-expiry", "e", "gbp:external-ruleset", "x", "gbp:note-well", "n").Replace(got)

@@ -312,6 +312,27 @@ func TestManyURIs(t *testing.T) {
 	}
 }
 
+// TestCoarseTimesOfPlaces: what a location says of its own time is as coarse as all
+// else, whatever is granted of it.
+func TestCoarseTimesOfPlaces(t *testing.T) {
+	t.Parallel()
+	const text = `<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="sip:a@example.com"><tuple id="a"><status><basic>open</basic>` +
+		`<gp:geopriv xmlns:gp="urn:ietf:params:xml:ns:pidf:geopriv10"><gp:location-info><c:civicAddress xmlns:c="urn:ietf:params:xml:ns:pidf:geopriv10:civicAddr"><c:country>NZ</c:country></c:civicAddress></gp:location-info>` +
+		`<gp:usage-rules><b:retention-expiry xmlns:b="urn:ietf:params:xml:ns:pidf:geopriv10:basicPolicy">2026-11-26T11:14:59Z</b:retention-expiry></gp:usage-rules></gp:geopriv>` +
+		`</status><timestamp>2026-11-25T11:14:59Z</timestamp></tuple></presence>`
+	for _, g := range []*grant{
+		{services: everybody, location: location.Whole(), coarse: 900},
+		{services: everybody, location: location.Limited(location.City, 0), coarse: 900},
+		{services: everybody, everything: true, coarse: 900},
+	} {
+		g.finish()
+		told := filtered(rawOf(t, text).Document(), g, location.Options{}).Render("e")
+		if !strings.Contains(told, "2026-11-26T11:00:00Z") || strings.Contains(told, ":14:59") {
+			t.Errorf("told: %s", told)
+		}
+	}
+}
+
 // FuzzFilter filters what anybody publishes: the outcome is valid, does not change
 // when it is filtered again, and holds nothing of what was withheld.
 func FuzzFilter(f *testing.F) {

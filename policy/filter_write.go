@@ -100,6 +100,7 @@ func filtered(doc pidf.Assembly, g *grant, o location.Options) pidf.Assembly {
 	}
 	w := writers.Get().(*writer)
 	w.g, w.options, w.doc, w.scoped, w.left = g, o, tree.Doc, xmltree.None, maxCompared
+	w.options.Coarse = g.coarse
 	w.options.Circles = w.circles(doc.Parts(), tree.Nodes)
 	for i, c := range doc.Parts() {
 		w.part(c.Of, tree.Nodes[i])

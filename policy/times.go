@@ -1,6 +1,10 @@
 package policy
 
-import "time"
+import (
+	"time"
+
+	"github.com/tacit-presence/tacit/location"
+)
 
 // appendTime appends a time of a presence document in the form that watchers
 // get: in UTC, rounded down to a multiple of coarse seconds. Another zone would
@@ -17,9 +21,7 @@ func appendTime(b []byte, s string, coarse int) ([]byte, bool) {
 		}
 	}
 	if t = t.UTC(); coarse > 0 {
-		sec, step := t.Unix(), int64(coarse)
-		sec -= ((sec % step) + step) % step
-		t = time.Unix(sec, 0).UTC()
+		t = location.RoundDown(t, coarse)
 	}
 	if y := t.Year(); y < 0 || y > 9999 {
 		return b, false
