@@ -143,26 +143,39 @@ func (r *Runner) Submit(ev Event) bool {
 }
 
 // Do runs fn inside the shard and returns when its records are durable and its
-// messages sent.
+// messages sent. fn does not run after Do has returned: with an error it has not run
+// at all, or what it has done may not be durable yet.
 func (r *Runner) Do(ctx context.Context, id ID, fn func(m Machine, now time.Time, out *Batch)) error {
+	var mu sync.Mutex // held while fn runs
+	over := false
 	done := make(chan struct{})
 	ok := r.Submit(Event{Kind: Call, ID: id, Do: func(m Machine, now time.Time, out *Batch) {
+		mu.Lock()
+		defer mu.Unlock()
+		if over {
+			return
+		}
 		fn(m, now, out)
 		out.After(func() { close(done) })
 	}})
 	if !ok {
 		return ErrStopped
 	}
+	var err error
 	select {
 	case <-done:
 		return nil
 	case <-r.broken:
-		return ErrStopped
+		err = ErrStopped
 	case <-r.stop:
-		return ErrStopped
+		err = ErrStopped
 	case <-ctx.Done():
-		return ctx.Err()
+		err = ctx.Err()
 	}
+	mu.Lock()
+	defer mu.Unlock()
+	over = true
+	return err
 }
 
 // Broadcast queues an event for every shard.

@@ -185,6 +185,31 @@ func TestDoReturnsWhenDurable(t *testing.T) {
 	})
 }
 
+// Who has been told that his call was in vain is not surprised by it later, and
+// nothing is written under his hands.
+func TestDoIsOverWhenItReturns(t *testing.T) {
+	t.Parallel()
+	s := newSetup(1)
+	s.Start()
+	defer s.Stop()
+	begun, busy := make(chan struct{}), make(chan struct{})
+	go s.Submit(Event{Kind: Call, Do: func(Machine, time.Time, *Batch) { close(begun); <-busy }})
+	<-begun
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	ran := false // without a lock: the race detector looks on
+	if err := s.Do(ctx, 0, func(Machine, time.Time, *Batch) { ran = true }); !errors.Is(err, context.Canceled) {
+		t.Errorf("Do gives %v", err)
+	}
+	close(busy)
+	if err := s.Do(t.Context(), 0, func(Machine, time.Time, *Batch) {}); err != nil {
+		t.Error(err)
+	}
+	if ran {
+		t.Error("a call ran after its caller was told that it had been in vain")
+	}
+}
+
 func TestFailedStore(t *testing.T) {
 	t.Parallel()
 	bubble(t, 2, func(t *testing.T, s *setup) {
