@@ -2,6 +2,7 @@ package presencetest_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -174,4 +175,58 @@ func damaged(t *testing.T, record []byte, path, body, beside string, denies bool
 		put("alice", path, "")
 		told(true)
 	})
+}
+
+// A document that cannot be stored has not been put: that is said, nobody is told
+// anything by it, whether it shows more or less, and the next start is as before.
+func TestStoreFailsWhileADocumentChanges(t *testing.T) {
+	t.Parallel()
+	for name, rules := range map[string][2]string{"more": {"", openRules}, "less": {openRules, ""}, "else": {openRules, listRules}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := presencetest.DefaultConfig()
+			cfg.DefaultDecision = policy.PoliteBlock
+			synctest.Test(t, func(t *testing.T) {
+				w := presencetest.NewWorld(t, cfg)
+				defer w.Close()
+				if rules[0] != "" {
+					if err := w.Document("alice", "pres-rules/index", rules[0]); err != nil {
+						t.Fatal(err)
+					}
+				}
+				alice, bob := w.NewUA("alice", "", sip.TransportUDP, false), w.NewUA("bob", "", sip.TransportUDP, false)
+				alice.Publish("", "", presencetest.Tuple("desk", "open"), presencetest.Options{Expires: "36000"})
+				if status := bob.Subscribe("", "alice", "", presencetest.Options{Expires: "36000"}); status != 200 {
+					t.Fatal(status)
+				}
+				w.Sleep(time.Minute)
+				_, before := bob.Heard(bob.Dialog(""))
+				w.Store.Fault = func(op string) error {
+					if op == "commit" {
+						return errors.New("the disk is full")
+					}
+					return nil
+				}
+				if err := w.Document("alice", "pres-rules/index", rules[1]); err == nil {
+					t.Error("the change is said to have been made")
+				}
+				w.Sleep(time.Minute)
+				if _, now := bob.Heard(bob.Dialog("")); now != before {
+					t.Errorf("bob is told\n%s", now)
+				}
+				if err := w.Core.Wait(); err == nil || !strings.Contains(err.Error(), "the disk is full") {
+					t.Errorf("the core ends with %v", err)
+				}
+				w.Crash(0)
+				w.Sleep(time.Minute)
+				if _, now := bob.Heard(bob.Dialog("")); now != before || strings.Contains(now, "<basic>open") != (rules[0] != "") {
+					t.Errorf("after the start bob is told\n%s", now)
+				}
+				list, err := w.Core.Admin().Documents(w.AOR("alice"))
+				if err != nil || (len(list) == 1) != (rules[0] != "") {
+					t.Errorf("after the start there is %v (%v)", list, err)
+				}
+			})
+		})
+	}
 }
