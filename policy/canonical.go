@@ -13,8 +13,7 @@ import (
 
 // canonicalID gives the form of a URI in which principals have theirs: that of
 // presence.AOR for sip, sips, pres and tel. ok is false for what is none.
-// RFC 5025, 3.1.1.2: URIs of different schemes are never equivalent; sip, sips
-// and pres URIs of one address are one identity here.
+// sip, sips and pres URIs of one address have one form.
 func canonicalID(iri string) (id string, ok bool) {
 	uri, ok := fromIRI(trimSpace(iri))
 	if !ok {

@@ -69,7 +69,10 @@ func (r *ruleReader) identity(n xmltree.Node) *identity {
 			// An extension within may narrow it.
 			uri, ok := r.doc.Attr(c, "", "id")
 			if ok && plain(r.doc, c, "id") && r.doc.FirstElement(c) == xmltree.None {
-				if name, ok := canonicalID(uri); ok {
+				// RFC 5025, 3.1.1.2: URIs of different schemes are never equivalent. Who
+				// is authenticated has a sip or a tel URI, so a sips or pres one names
+				// nobody.
+				if name, ok := canonicalID(uri); ok && uriScheme(trimSpace(uri)) == uriScheme(name) {
 					id.ids = append(id.ids, name)
 				}
 			}

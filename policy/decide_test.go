@@ -324,6 +324,27 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// RFC 5025, 3.1.1.2: URIs of different schemes are never equivalent; but what is to
+// keep somebody out does so by any of them.
+func TestSchemesOfIdentities(t *testing.T) {
+	t.Parallel()
+	for id, matches := range map[string]bool{
+		"sip:bob@example.com": true, " SIP:%62ob@EXAMPLE.com ": true, "sip:bob@example.com;user=phone": true,
+		"sips:bob@example.com": false, "pres:bob@example.com": false, "tel:bob": false, "mailto:bob@example.com": false,
+	} {
+		d := Decide(setsOf(t, ruleOf("one", one(id), "")), known("sip:bob@example.com"), time.Time{}, Facts{})
+		if got := d.Handling == Allow; got != matches {
+			t.Errorf("one %q matches: %v", id, got)
+		}
+	}
+	for id, excepted := range map[string]bool{"sip:bob@example.com": true, "sips:bob@example.com": true, "pres:bob@example.com": true, "mailto:bob@example.com": false} {
+		d := Decide(setsOf(t, ruleOf("many", `<identity><many><except id="`+id+`"/></many></identity>`, "")), known("sip:bob@example.com"), time.Time{}, Facts{})
+		if got := d.Handling != Allow; got != excepted {
+			t.Errorf("except %q excepts: %v", id, got)
+		}
+	}
+}
+
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	decide := func(transformations string) Decision {
