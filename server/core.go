@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/tacit-presence/tacit/agent"
 	"github.com/tacit-presence/tacit/compose"
 	"github.com/tacit-presence/tacit/edge"
+	"github.com/tacit-presence/tacit/filter"
 	"github.com/tacit-presence/tacit/gate"
 	"github.com/tacit-presence/tacit/identity"
 	"github.com/tacit-presence/tacit/notifier"
@@ -24,6 +26,7 @@ import (
 	"github.com/tacit-presence/tacit/sip"
 	"github.com/tacit-presence/tacit/store"
 	"github.com/tacit-presence/tacit/xcap"
+	"github.com/tacit-presence/tacit/xcapdiff"
 )
 
 // Core is a server without sockets and files: users, gate and shards over a
@@ -116,7 +119,7 @@ func (c *Core) build(secret []byte, out gate.Out, addrs notifier.Addresses) erro
 		Waiting:      waiting,
 		Moved:        &c.moved,
 		Trace:        c.trace,
-		Accept:       pidf.ContentType + ", " + pidf.PartialContentType,
+		Accept:       strings.Join([]string{pidf.ContentType, pidf.PartialContentType, filter.ContentType, xcapdiff.ListType}, ", "),
 		AllowEvents:  machines[0].agent.AllowEvents(),
 		Personal:     []presence.EventPackage{agent.EventXCAPDiff},
 		Logger:       c.log,
