@@ -15,6 +15,7 @@ import (
 
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
+	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
 	"github.com/tacit-presence/tacit/xcap"
 )
@@ -156,6 +157,9 @@ func (a *apiV1) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if status == 0 {
 			status = apiStatus(err)
 		}
+		if status == http.StatusServiceUnavailable {
+			head.Set("Retry-After", "1")
+		}
 		if status == http.StatusInternalServerError {
 			a.c.log.ErrorContext(r.Context(), "api", "method", r.Method, "error", err)
 			err = errors.New("internal error")
@@ -228,7 +232,6 @@ func (a *apiV1) answer(r *http.Request, head http.Header) (result any, status in
 	}
 	release, ok := a.enter(ctx, p)
 	if !ok {
-		head.Set("Retry-After", "1")
 		return nil, 0, errBusy
 	}
 	defer release()
@@ -278,6 +281,7 @@ func apiStatus(err error) int {
 		{ErrNoSuch, http.StatusNotFound},
 		{errUnknownPath, http.StatusNotFound},
 		{errBusy, http.StatusServiceUnavailable},
+		{shard.ErrStopped, http.StatusServiceUnavailable}, // or has too much to do
 		{context.DeadlineExceeded, http.StatusServiceUnavailable},
 		{context.Canceled, http.StatusServiceUnavailable},
 		{xcap.ErrUnavailable, http.StatusServiceUnavailable},

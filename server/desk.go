@@ -86,6 +86,8 @@ func documentError(err error, n DocumentName) error {
 		return fmt.Errorf("%w: no document %s", ErrNoSuch, what)
 	case errors.Is(err, xcap.ErrUsage), errors.Is(err, xcap.ErrURI), errors.Is(err, xcap.ErrTooLarge), errors.Is(err, xcap.ErrTooMany):
 		return fmt.Errorf("%w: %s: %w", ErrInvalid, what, err)
+	case errors.Is(err, xcap.ErrDamaged):
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	return err
 }
