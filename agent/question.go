@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tacit-presence/tacit/filter"
 	"github.com/tacit-presence/tacit/identity"
 	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/notifier"
@@ -92,7 +93,7 @@ type Answer struct {
 	who   presence.Principal
 	at    time.Time
 
-	outOfBand bool
+	outOfBand, filtered bool
 }
 
 // Supposed is who would ask with an address: who watches with it, if somebody does,
@@ -118,13 +119,39 @@ func (s *Shard) Ask(id presence.Presentity, who presence.Principal, q Question) 
 	d := policy.Decide(a.rules, who, a.at, a.facts)
 	d.Location = location.Options{Band: s.band(p), Now: q.At}
 	a.outOfBand = d.OutOfBand(p.raw)
-	a.Document = tell(p, &class{decision: d, conceal: a.Concealed, entity: string(id)}).Body()
+	c := &class{decision: d, conceal: a.Concealed, entity: string(id), filter: s.ownFilter(id, who)}
+	a.filtered = !c.filter.Equal(filter.Filter{})
+	a.Document = tell(p, c).Body()
 	return a
+}
+
+// ownFilter is what a watcher itself has asked to be left out: the filter of its
+// subscriptions, none if they differ.
+func (s *Shard) ownFilter(id presence.Presentity, who presence.Principal) (own filter.Filter) {
+	p := s.people[id]
+	if p == nil || !who.Known() {
+		return own
+	}
+	found := false
+	for _, sub := range p.Subscribers() {
+		if !s.told(sub) || sub.State() == notifier.Terminated || sub.Watcher.AOR() != who.AOR() || sub.Watcher.Private() != who.Private() {
+			continue
+		}
+		f := filterOf(sub)
+		if found && !f.Equal(own) {
+			return filter.Filter{}
+		}
+		own, found = f, true
+	}
+	return own
 }
 
 // Explain says how it came to what the watcher gets.
 func (a *Answer) Explain() Explanation {
 	x := Explanation{policy.Explain(a.rules, a.who, a.at, a.facts), a.Concealed, a.Document}
+	if a.filtered {
+		x.Warnings = append(x.Warnings, "the watcher has filters of its own: it could have more than the document shows")
+	}
 	if a.outOfBand {
 		x.Warnings = append(x.Warnings, "a place is not told coarsely: it lies too far from the latitudes of the presentity's location band, or the radius would be more than 2000 km")
 	}

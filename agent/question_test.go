@@ -48,6 +48,34 @@ func TestExplainTellsWhatIsTold(t *testing.T) {
 	}
 }
 
+// So it is where the watcher has filters of its own, unless each of its
+// subscriptions asks for something else: then it is all that it could have.
+func TestExplainOwnFilter(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.publish("desk", "")
+	ask := func(exclude string) string {
+		r.request("SUBSCRIBE", "bob", "Event: presence\nContact: <sip:bob@198.51.100.1>\nContent-Type: application/simple-filter+xml\n",
+			`<filter-set xmlns="urn:ietf:params:xml:ns:simple-filter"><ns-bindings><ns-binding prefix="p" urn="urn:ietf:params:xml:ns:pidf"/></ns-bindings><filter id="1"><what><exclude>//p:`+exclude+`</exclude></what></filter></filter-set>`)
+		return r.notifies[len(r.notifies)-1].Body
+	}
+	explain := func() Explanation {
+		return r.Ask(alice, identity.Supposed(bobs, everyDomain), Question{At: r.now}).Explain()
+	}
+	whole := explain().Document
+	for range 2 {
+		told := ask("note")
+		if e := explain(); e.Document != told || told == whole || len(e.Warnings) != 1 {
+			t.Errorf("%s\nis not\n%s\nwarnings %q", e.Document, told, e.Warnings)
+		}
+	}
+	r.subscribe("carol", "")
+	ask("contact")
+	if e := explain(); e.Document != whole || len(e.Warnings) != 0 {
+		t.Errorf("%s\nis not\n%s\nwarnings %q", e.Document, whole, e.Warnings)
+	}
+}
+
 // What is asked about as if it were so is not so afterwards.
 func TestExplainAsIf(t *testing.T) {
 	t.Parallel()
