@@ -121,8 +121,7 @@ type Batch struct {
 	commit bool
 }
 
-// Buffer returns the arena to append a message to; Answer or Request takes what
-// was appended.
+// Buffer returns the arena to append a message to; Add takes what was appended.
 func (b *Batch) Buffer() []byte { return b.buf }
 
 // Add queues the message that buf has more than Buffer() had.
