@@ -44,17 +44,16 @@ func (h *Handler) Check(owner presence.Presentity, auid AUID, name, body string)
 // does, without HTTP. The error is ErrUsage, ErrURI, ErrTooLarge, ErrTooMany, a
 // *Conflict, or one of Documents.
 func (h *Handler) Put(ctx context.Context, owner presence.Presentity, auid AUID, name, body string) (Document, error) {
-	key, err := h.Check(owner, auid, name, body)
-	if err != nil {
-		return Document{}, err
-	}
 	req, err := h.local(ctx, owner, auid, name)
+	if err == nil {
+		err = h.acceptableName(req)
+	}
 	if err != nil {
 		return Document{}, err
 	}
 	for range maxRaces {
 		if _, err = h.put(req, &content{req: req, read: true, text: body}); err == nil {
-			return h.cfg.Documents.Get(ctx, key)
+			return h.cfg.Documents.Get(ctx, req.key)
 		}
 		if !errors.Is(err, ErrChanged) {
 			break
