@@ -3,6 +3,8 @@ package load
 import (
 	"sync"
 	"time"
+
+	"github.com/tacit-presence/tacit/sip"
 )
 
 // stage is what a lane does at the moment.
@@ -65,14 +67,25 @@ func (l *lane) share(total int) int {
 	return n
 }
 
+// request is where a user's newest request is.
+type request struct {
+	cseq  uint32 // of it
+	tries uint8  // see maxTries
+	out   bool   // it is outstanding
+}
+
 // user is one of both kinds of lane, as the run drives it.
 type user interface {
 	base() *lane
 	// next begins a request of the next free user, and is false if there is
 	// none. The holder of mu calls it.
 	next(now time.Time, out *outbox) bool
-	// repeat looks after timers. The holder of mu calls it.
-	repeat(now time.Time, out *outbox)
+	// request, write and lost are about the user of a number in the lane: where its
+	// request is, sending that as it is, and that no answer has come. The holder of
+	// mu calls them.
+	request(i int) *request
+	write(i int, out *outbox)
+	lost(i int)
 	// receive handles one message.
 	receive(raw []byte, out *outbox)
 }
@@ -97,7 +110,7 @@ func pulse(u user) error {
 	l := u.base()
 	l.mu.Lock()
 	now := time.Now()
-	u.repeat(now, &l.own)
+	l.repeat(u, now, &l.own)
 	l.fill(u, now, &l.own)
 	out := l.own
 	l.own = outbox{}
@@ -109,6 +122,24 @@ func pulse(u user) error {
 	}
 	l.mu.Unlock()
 	return err
+}
+
+// repeat sends what is due once more, and gives up what has been out for too long.
+func (l *lane) repeat(u user, now time.Time, out *outbox) {
+	l.queue.run(now, func(e *pending) bool {
+		r := u.request(e.number)
+		return r.out && r.cseq == e.cseq
+	}, func(e *pending, a sip.ClientAction) {
+		if a == sip.ClientRetransmit {
+			l.n.repeated++
+			u.write(e.number, out)
+			return
+		}
+		l.n.timeouts++
+		u.request(e.number).out = false
+		u.lost(e.number)
+		l.done(u, false, now, out)
+	})
 }
 
 // fill begins requests while the window has free places.

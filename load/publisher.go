@@ -8,15 +8,13 @@ import (
 
 // presentity is one source with one publication.
 type presentity struct {
+	request
 	aor    string
 	auth   string // header field line of the newest request
 	etag   []byte
-	cseq   uint32 // of the newest request
-	seq    uint32 // of the newest document
-	acked  uint32 // of the newest document that was acknowledged
-	acks   uint32 // how many were
-	out    bool   // a PUBLISH is outstanding
-	tries  uint8
+	seq    uint32        // of the newest document
+	acked  uint32        // of the newest document that was acknowledged
+	acks   uint32        // how many were
 	sentAt time.Duration // of the newest document, since the run began
 }
 
@@ -88,23 +86,10 @@ func (p *publisher) write(i int, out *outbox) {
 	out.end()
 }
 
-func (p *publisher) repeat(now time.Time, out *outbox) {
-	p.queue.run(now, func(e *pending) bool {
-		u := &p.all[e.number]
-		return u.out && u.cseq == e.cseq
-	}, func(e *pending, a sip.ClientAction) {
-		if a == sip.ClientRetransmit {
-			p.n.repeated++
-			p.write(e.number, out)
-			return
-		}
-		p.n.timeouts++
-		u := &p.all[e.number]
-		u.out = false
-		u.etag = nil // unknown: whether the server has a newer one
-		p.done(p, false, now, out)
-	})
-}
+func (p *publisher) request(i int) *request { return &p.all[i].request }
+
+// lost forgets the entity-tag: whether the server has a newer one is unknown.
+func (p *publisher) lost(i int) { p.all[i].etag = nil }
 
 func (p *publisher) receive(raw []byte, out *outbox) {
 	p.mu.Lock()

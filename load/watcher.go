@@ -9,14 +9,12 @@ import (
 // subscription is one watcher of one presentity. There may be hundreds of
 // thousands, so it is small.
 type subscription struct {
+	request
 	last   uint32 // newest document seen
 	got    uint32 // different documents seen
 	notify uint32 // CSeq of the newest NOTIFY
-	cseq   uint32 // of the newest SUBSCRIBE
-	tries  uint8
-	out    bool // a SUBSCRIBE is outstanding
-	active bool // accepted, and not terminated
-	heard  bool // there was a NOTIFY
+	active bool   // accepted, and not terminated
+	heard  bool   // there was a NOTIFY
 }
 
 // watcher is a lane of subscriptions.
@@ -80,21 +78,9 @@ func (w *watcher) write(i int, out *outbox) {
 	out.end()
 }
 
-func (w *watcher) repeat(now time.Time, out *outbox) {
-	w.queue.run(now, func(e *pending) bool {
-		u := &w.all[e.number]
-		return u.out && u.cseq == e.cseq
-	}, func(e *pending, a sip.ClientAction) {
-		if a == sip.ClientRetransmit {
-			w.n.repeated++
-			w.write(e.number, out)
-			return
-		}
-		w.n.timeouts++
-		w.all[e.number].out = false
-		w.done(w, false, now, out)
-	})
-}
+func (w *watcher) request(i int) *request { return &w.all[i].request }
+
+func (w *watcher) lost(int) {}
 
 func (w *watcher) receive(raw []byte, out *outbox) {
 	w.mu.Lock()
