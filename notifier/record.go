@@ -3,6 +3,7 @@ package notifier
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/tacit-presence/tacit/identity"
@@ -159,7 +160,7 @@ func (t *Table) Resume(now time.Time, out *shard.Batch) {
 // Redecide asks the packages anew about every subscription of a resource, whose
 // rules have changed.
 func (t *Table) Redecide(r *Resource, now time.Time, out *shard.Batch) {
-	for _, s := range append([]*Subscription(nil), r.subs...) {
+	for _, s := range slices.Clone(r.subs) {
 		t.Decided(s, s.Package.Decide(s, now), now, out)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/tacit-presence/tacit/gate"
+	"github.com/tacit-presence/tacit/identity"
 	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/sip"
@@ -28,7 +29,7 @@ func LocalConfig() Config {
 			// challenge and knows no SHA-512-256, SIP.js and JsSIP know MD5
 			// alone, and baresip 1.0 enters only where MD5 is the one challenge.
 			Algorithms:  []sip.Algorithm{sip.AlgorithmSHA256, sip.AlgorithmSHA512256, sip.AlgorithmMD5},
-			ByUserAgent: map[string][]sip.Algorithm{"baresip": {sip.AlgorithmMD5}},
+			ByUserAgent: identity.ToleranceMD5ByUserAgent(),
 			AllowNoQOP:  true, // libpurple answers as RFC 2069 had it
 			NonceLife:   5 * time.Minute,
 		},
