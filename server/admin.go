@@ -199,15 +199,19 @@ func listRules(rules *policy.Rules) []RuleInfo {
 	return list
 }
 
-// everyonesRules lists the decisions of all users, those of a shard in one visit.
-func everyonesRules(d *identity.Directory, visit func(id shard.ID, fn func(m *machine)) error) ([]RuleInfo, error) {
-	var in [shard.Count][]presence.Presentity
+// usersByShard lists all users by where they live, by name in each shard.
+func usersByShard(d *identity.Directory) (in [shard.Count][]presence.Presentity) {
 	for _, u := range d.List() {
 		p := presence.Presentity(u.AORs[0])
 		in[shard.Of(p)] = append(in[shard.Of(p)], p)
 	}
+	return in
+}
+
+// everyonesRules lists the decisions of all users, those of a shard in one visit.
+func everyonesRules(d *identity.Directory, visit func(id shard.ID, fn func(m *machine)) error) ([]RuleInfo, error) {
 	list := []RuleInfo{}
-	for i, people := range in {
+	for i, people := range usersByShard(d) {
 		if len(people) == 0 {
 			continue
 		}

@@ -7,7 +7,6 @@ import (
 	"github.com/tacit-presence/tacit/identity"
 	"github.com/tacit-presence/tacit/location"
 	"github.com/tacit-presence/tacit/policy"
-	"github.com/tacit-presence/tacit/sip"
 )
 
 // LocalConfig is localserve's configuration before its flags: throw-away
@@ -28,7 +27,7 @@ func LocalConfig() Config {
 			// No single offer lets every softphone in: linphone takes the first
 			// challenge and knows no SHA-512-256, SIP.js and JsSIP know MD5
 			// alone, and baresip 1.0 enters only where MD5 is the one challenge.
-			Algorithms:  []sip.Algorithm{sip.AlgorithmSHA256, sip.AlgorithmSHA512256, sip.AlgorithmMD5},
+			Algorithms:  identity.DefaultAlgorithms(),
 			ByUserAgent: identity.ToleranceMD5ByUserAgent(),
 			AllowNoQOP:  true, // libpurple answers as RFC 2069 had it
 			NonceLife:   5 * time.Minute,

@@ -138,8 +138,14 @@ func (d offlineDocuments) List(_ context.Context, owner presence.Presentity) ([]
 }
 
 // Each walks over the documents of all users.
-func (d offlineDocuments) Each(ctx context.Context, auid xcap.AUID, fn func(xcap.Key, xcap.Document) bool) error {
-	return each(ctx, d.o.users, d, auid, fn)
+func (d offlineDocuments) Each(_ context.Context, auid xcap.AUID, fn func(xcap.Key, xcap.Document) bool) error {
+	return each(d.o.users, auid, fn, func(id shard.ID, fn func(*agent.Shard)) error {
+		m, err := d.o.load(id)
+		if err == nil {
+			fn(m.agent)
+		}
+		return err
+	})
 }
 
 var _ xcap.Collector = offlineDocuments{}

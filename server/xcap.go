@@ -110,9 +110,14 @@ func (d documents) do(ctx context.Context, p presence.Presentity, fn func(a *age
 	if p == "" {
 		return xcap.ErrNotFound // nobody writes global documents
 	}
+	return d.visit(ctx, shard.Of(p), fn)
+}
+
+// visit runs fn in a shard.
+func (d documents) visit(ctx context.Context, id shard.ID, fn func(a *agent.Shard, now time.Time, out *shard.Batch)) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	err := d.c.runner.Do(ctx, shard.Of(p), func(m shard.Machine, now time.Time, out *shard.Batch) { fn(m.(*machine).agent, now, out) })
+	err := d.c.runner.Do(ctx, id, func(m shard.Machine, now time.Time, out *shard.Batch) { fn(m.(*machine).agent, now, out) })
 	if err != nil {
 		return fmt.Errorf("%w: %w", xcap.ErrUnavailable, err)
 	}
@@ -192,8 +197,7 @@ func (d documents) List(ctx context.Context, owner presence.Presentity) (list []
 func entries(docs []agent.Document, owner presence.Presentity) (list []xcap.Entry) {
 	for _, doc := range docs {
 		list = append(list, xcap.Entry{
-			Key:  xcap.Key{AUID: xcap.AUID(doc.AUID), Tree: xcap.TreeUsers, Owner: owner, Path: doc.Path},
-			ETag: doc.ETag, Size: len(doc.Body), Modified: doc.Modified,
+			Key: keyOf(owner, doc), ETag: doc.ETag, Size: len(doc.Body), Modified: doc.Modified,
 		})
 	}
 	return list
@@ -201,31 +205,42 @@ func entries(docs []agent.Document, owner presence.Presentity) (list []xcap.Entr
 
 // Each walks over the documents of all users.
 func (d documents) Each(ctx context.Context, auid xcap.AUID, fn func(xcap.Key, xcap.Document) bool) error {
-	return each(ctx, d.c.users, d, auid, fn)
+	return each(d.c.users, auid, fn, func(id shard.ID, fn func(*agent.Shard)) error {
+		return d.visit(ctx, id, func(a *agent.Shard, _ time.Time, _ *shard.Batch) { fn(a) })
+	})
 }
 
-// each walks over the documents of an application usage of all users. One that
-// goes meanwhile, or is damaged, is left out.
-func each(ctx context.Context, users *identity.Directory, d xcap.Documents, auid xcap.AUID, fn func(xcap.Key, xcap.Document) bool) error {
-	for _, u := range users.List() {
-		list, err := d.List(ctx, presence.Presentity(u.AORs[0]))
+// each walks over the documents of an application usage of all users, those of a
+// shard in one visit. One that is damaged is left out.
+func each(users *identity.Directory, auid xcap.AUID, fn func(xcap.Key, xcap.Document) bool, visit func(shard.ID, func(*agent.Shard)) error) error {
+	for id, people := range usersByShard(users) {
+		if len(people) == 0 {
+			continue
+		}
+		var keys []xcap.Key
+		var docs []xcap.Document
+		err := visit(shard.ID(id), func(a *agent.Shard) {
+			for _, p := range people {
+				for _, doc := range a.Documents(p) {
+					if doc.AUID == string(auid) && doc.Body != "" {
+						keys, docs = append(keys, keyOf(p, doc)), append(docs, documentOf(doc))
+					}
+				}
+			}
+		})
 		if err != nil {
 			return err
 		}
-		for _, e := range list {
-			if e.Key.AUID != auid {
-				continue
-			}
-			doc, err := d.Get(ctx, e.Key)
-			switch {
-			case errors.Is(err, xcap.ErrNotFound), errors.Is(err, xcap.ErrDamaged):
-				continue
-			case err != nil:
-				return err
-			case !fn(e.Key, doc):
+		for i, key := range keys {
+			if !fn(key, docs[i]) {
 				return nil
 			}
 		}
 	}
 	return nil
+}
+
+// keyOf is the reverse of nameOf.
+func keyOf(owner presence.Presentity, doc agent.Document) xcap.Key {
+	return xcap.Key{AUID: xcap.AUID(doc.AUID), Tree: xcap.TreeUsers, Owner: owner, Path: doc.Path}
 }

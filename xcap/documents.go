@@ -81,6 +81,6 @@ type Documents interface {
 // rls-services, and services have URIs that are unique on the server.
 type Collector interface {
 	// Each calls fn with all users' documents of an application usage, until fn
-	// returns false, in the order of the users' names.
+	// returns false, in an order that stays the same.
 	Each(ctx context.Context, auid AUID, fn func(Key, Document) bool) error
 }
