@@ -96,8 +96,6 @@ type datagramReader struct {
 	bufs    [readBatch][]byte
 	next    int
 	count   int
-	last    time.Time // when there was something
-	got     int       // since the last pause
 }
 
 // pktinfoRoom holds one IPV6_PKTINFO, the longer of the two.
@@ -123,10 +121,9 @@ func (r *datagramReader) read() (b []byte, remote netip.AddrPort, local netip.Ad
 		n, errno := r.receive()
 		switch errno {
 		case 0:
-			r.next, r.count, r.last = 0, n, time.Now()
-			r.got += n
+			r.next, r.count = 0, n
 		case syscall.EAGAIN:
-			r.pause()
+			r.s.wait(pollIn, -1)
 		case syscall.EINTR:
 		case syscall.EBADF:
 			return nil, remote, local, net.ErrClosed
@@ -140,30 +137,6 @@ func (r *datagramReader) read() (b []byte, remote netip.AddrPort, local netip.Ad
 		local = r.localAddr(i)
 	}
 	return r.bufs[i][:r.headers[i].n], r.remote(i), local, nil
-}
-
-// moderation is how long a reader that has just had datagrams leaves the next
-// ones to gather, as network cards hold back interrupts: the answers to one
-// PUBLISH's NOTIFYs come as many single datagrams, and waking a thread for each
-// costs more than all that is done with them. It delays nothing that comes after
-// a quiet time.
-const (
-	moderation = time.Millisecond
-	quietAfter = 5 * time.Millisecond
-	// fewDatagrams are too few to be worth a waking; with more at a time there is
-	// load enough to wait for the next at once.
-	fewDatagrams = 4
-)
-
-// pause waits for the next datagram.
-func (r *datagramReader) pause() {
-	few := r.got < fewDatagrams
-	r.got = 0
-	if few && time.Since(r.last) < quietAfter {
-		time.Sleep(moderation)
-		return
-	}
-	r.s.wait(pollIn, -1)
 }
 
 // receive takes what has come, without waiting.
