@@ -11,7 +11,6 @@ import (
 	"github.com/tacit-presence/tacit/compose"
 	"github.com/tacit-presence/tacit/identity"
 	"github.com/tacit-presence/tacit/notifier"
-	"github.com/tacit-presence/tacit/pidf"
 	"github.com/tacit-presence/tacit/policy"
 	"github.com/tacit-presence/tacit/presence"
 	"github.com/tacit-presence/tacit/shard"
@@ -294,20 +293,6 @@ func TestClassesAreForgotten(t *testing.T) {
 	}
 	if want := 1 + (3*maxClasses+49)/50; len(r.notifies) != want {
 		t.Errorf("%d are told, not %d", len(r.notifies), want)
-	}
-}
-
-// TestDocumentTooLarge has documents beyond the limits of the parser: they are no error of
-// the client's (RFC 3261, 21.4.11).
-func TestDocumentTooLarge(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, nil)
-	for size, want := range map[int]int{pidf.MaxBytes: 413, pidf.MaxBytes / 2: 200} {
-		body := strings.Replace(document("x"), "<note>", "<note>"+strings.Repeat("y", size), 1)
-		m := r.request("PUBLISH", "alice", "Event: presence\nContent-Type: application/pidf+xml\n", body)
-		if m.Status != want || want == 413 && get(m, sip.HeaderWarning) == "" {
-			t.Errorf("%d bytes get %d %s", len(body), m.Status, get(m, sip.HeaderWarning))
-		}
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 	"github.com/tacit-presence/tacit/shard"
 	"github.com/tacit-presence/tacit/sip"
 	"github.com/tacit-presence/tacit/store"
-	"github.com/tacit-presence/tacit/xmltree"
 )
 
 // publication is one source's event state (RFC 3903, 3).
@@ -243,14 +242,11 @@ func (s *Shard) document(ev *shard.Event, pub *publication, out *shard.Batch) (d
 	}
 	if err != nil {
 		s.cfg.Counters.BadDocuments.Add(1)
-		status, reason := 400, "Bad Presence Document"
-		switch {
-		case errors.Is(err, pidf.ErrNoFullState):
+		reason := "Bad Presence Document"
+		if errors.Is(err, pidf.ErrNoFullState) {
 			reason = "Invalid Partial Publication" // RFC 5264, 4.3.2
-		case errors.Is(err, xmltree.ErrTooLarge):
-			status, reason = 413, "" // RFC 3261, 21.4.11
 		}
-		s.answer(ev, out, status, reason, sip.Warning(err))
+		s.answer(ev, out, 400, reason, sip.Warning(err))
 		return nil, true
 	}
 	return doc, false
