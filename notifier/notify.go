@@ -2,6 +2,7 @@ package notifier
 
 import (
 	"encoding/hex"
+	"sort"
 	"strconv"
 	"time"
 
@@ -11,15 +12,31 @@ import (
 )
 
 // Changed says that the resource's state has changed: each of its active
-// subscriptions of package p is told, at once or when the rate allows.
+// subscriptions of package p is told, at once or when the rate allows. Those of one
+// class follow one another: what they are told is of one size, and so can leave
+// together (docs/adr/0017).
 func (t *Table) Changed(r *Resource, p Package, now time.Time, out *shard.Batch) {
 	at := now.UnixNano()
+	if !sort.IsSorted(byClass{r}) {
+		sort.Stable(byClass{r})
+	}
 	for _, s := range r.subs {
 		if s.Package == p && s.state == Active {
 			s.dirty = true
 			t.flush(s, at, out)
 		}
 	}
+}
+
+// byClass orders a resource's subscriptions.
+type byClass struct{ *Resource }
+
+func (o byClass) Len() int           { return len(o.subs) }
+func (o byClass) Less(i, j int) bool { return o.subs[i].Grant.Class < o.subs[j].Grant.Class }
+func (o byClass) Swap(i, j int) {
+	o.subs[i], o.subs[j] = o.subs[j], o.subs[i]
+	o.watchers[i], o.watchers[j] = o.watchers[j], o.watchers[i]
+	o.subs[i].index, o.subs[j].index = i, j
 }
 
 // Ceased is Changed for a state that is over: it is told whatever the rate allows.
