@@ -211,6 +211,7 @@ func (s *Shard) request(ev *shard.Event, now time.Time, out *shard.Batch) {
 		if conceal {
 			s.level(ev, now, out)
 		}
+		p.raw.Forget()
 		s.drop(p)
 	default:
 		s.answer(ev, out, 405, "")
@@ -294,6 +295,7 @@ func (s *Shard) drop(p *presentity) {
 // changed composes anew and tells the watchers.
 func (s *Shard) changed(p *presentity, now time.Time, out *shard.Batch) {
 	s.compose(p)
+	defer p.raw.Forget()
 	if s.observe(p, now) {
 		// What is published now may change who may see it: first the decisions.
 		s.redecide(p, now, out)
@@ -318,6 +320,7 @@ func (p *presentity) silent() bool {
 
 func (s *Shard) compose(p *presentity) {
 	s.sources = p.sources(s.sources)
+	p.raw.Forget()
 	p.raw = s.cfg.Composition.Compose(p.Presentity, s.sources)
 	clear(s.sources)
 	s.cfg.Counters.Composed.Add(1)

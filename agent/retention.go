@@ -22,8 +22,9 @@ func discard(body string, received, now time.Time) (kept string, next time.Time)
 	if !strings.Contains(body, location.Space) {
 		return body, next
 	}
-	doc, err := xmltree.Parse(body, xmltree.Limits{MaxBytes: pidf.MaxBytes})
-	if err != nil {
+	doc := xmltree.Borrow()
+	defer doc.Return()
+	if doc.Parse(body, xmltree.Limits{MaxBytes: pidf.MaxBytes}) != nil {
 		return body, next // it has been parsed before
 	}
 	var edits []xmltree.Edit

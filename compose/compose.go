@@ -105,6 +105,10 @@ type Raw struct{ doc pidf.Assembly }
 // Document returns what is composed, for the next stage.
 func (r Raw) Document() pidf.Assembly { return r.doc }
 
+// Forget gives back the memory of the document's tree, once all watchers have been
+// told: Assembly.Forget.
+func (r Raw) Forget() { r.doc.Forget() }
+
 // Empty reports that nothing is published.
 func (r Raw) Empty() bool { return r.doc.Empty() }
 

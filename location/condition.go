@@ -43,6 +43,9 @@ func NewTarget(objects []Object) Target {
 			t.objects = append(t.objects, *o)
 		}
 	}
+	for i := range t.objects {
+		t.objects[i].Doc = nil // it does not live as long
+	}
 	return t
 }
 

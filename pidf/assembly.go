@@ -103,8 +103,9 @@ func (a Assembly) Tree() (Tree, error) {
 		}
 		return a.tree.Tree, nil
 	}
-	doc, err := xmltree.Parse(a.Render(""), assemblyLimits)
-	if err != nil {
+	doc := xmltree.Borrow()
+	if err := doc.Parse(a.Render(""), assemblyLimits); err != nil {
+		doc.Return()
 		return Tree{}, fmt.Errorf("%w: put together: %w", ErrDocument, err)
 	}
 	nodes := make([]xmltree.Node, 0, len(a.parts))
@@ -112,10 +113,20 @@ func (a Assembly) Tree() (Tree, error) {
 		nodes = append(nodes, n)
 	}
 	if len(nodes) != len(a.parts) {
+		doc.Return()
 		return Tree{}, fmt.Errorf("%w: put together it has %d parts, not %d", ErrDocument, len(nodes), len(a.parts))
 	}
 	a.tree.Tree, a.tree.made = Tree{Doc: doc, Nodes: nodes}, true
 	return a.tree.Tree, nil
+}
+
+// Forget gives the tree's memory back: it is larger than the document. Whatever
+// Tree has given is not to be used any more; it can be called again.
+func (a Assembly) Forget() {
+	if a.tree != nil && a.tree.made {
+		a.tree.Doc.Return()
+		*a.tree = assemblyTree{}
+	}
 }
 
 // LogValue keeps presence out of logs.

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 
 	"github.com/tacit-presence/tacit/xmltree"
 )
@@ -196,10 +195,6 @@ func (d *Document) GoString() string { return d.String() }
 // Parse reads a presence document with the default tolerances.
 func Parse(body string) (*Document, error) { return DefaultTolerances().Parse(body) }
 
-// trees keeps the memory of trees from one Parse to the next: a tree is not
-// kept with its document, which lives long and needs its parts only.
-var trees = sync.Pool{New: func() any { return new(xmltree.Doc) }}
-
 // Parse reads a presence document. Its errors wrap ErrDocument and, for XML, the
 // errors of xmltree.
 //
@@ -211,11 +206,9 @@ var trees = sync.Pool{New: func() any { return new(xmltree.Doc) }}
 // stand in place of theirs, which here means removed; a priority out of range is
 // ignored likewise (4.1.5).
 func (t Tolerances) Parse(body string) (*Document, error) {
-	tree := trees.Get().(*xmltree.Doc)
-	defer func() {
-		tree.Release()
-		trees.Put(tree)
-	}()
+	// A tree is not kept with its document, which lives long and needs its parts only.
+	tree := xmltree.Borrow()
+	defer tree.Return()
 	d, edits, err := t.read(tree, body)
 	if err == nil && len(edits) > 0 {
 		text := xmltree.Splice(body, xmltree.Span{Start: 0, End: len(body)}, edits)

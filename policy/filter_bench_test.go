@@ -85,5 +85,6 @@ func BenchmarkTree(b *testing.B) {
 		if _, err := doc.Tree(); err != nil {
 			b.Fatal(err)
 		}
+		doc.Forget()
 	}
 }

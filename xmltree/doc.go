@@ -13,6 +13,7 @@ package xmltree
 import (
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // The reasons to refuse a document. Errors of Parse wrap one of them and add
@@ -180,6 +181,26 @@ func (d *Doc) Parse(src string, lim Limits) error {
 		return err
 	}
 	return nil
+}
+
+// docs keeps the memory of trees that live for one step only.
+var docs = sync.Pool{New: func() any { return new(Doc) }}
+
+// maxKept is up to how many nodes' memory Return keeps: far more than documents
+// of one person have.
+const maxKept = 4096
+
+// Borrow returns a Doc to Parse into, with memory that has served before. Who
+// borrows calls Return.
+func Borrow() *Doc { return docs.Get().(*Doc) }
+
+// Return gives back what Borrow gave. Neither d nor its nodes may be used any more;
+// strings that it gave are good for ever.
+func (d *Doc) Return() {
+	d.reset()
+	if cap(d.nodes) <= maxKept {
+		docs.Put(d)
+	}
 }
 
 // Release forgets the document but keeps the memory for the next one.
