@@ -24,7 +24,7 @@ var places = []struct {
 	what string
 	on   []string // parts of function names, any of them
 }{
-	{"kernel: sending", []string{"edge.(*fastSocket).sendTo", "edge.(*fastSocket).write", "edge.(*Edge).sendUDP"}},
+	{"kernel: sending", []string{"edge.(*fastSocket).send", "edge.(*fastSocket).write", "edge.(*Edge).sendUDP"}},
 	{"kernel: receiving", []string{"edge.(*datagramReader)", "edge.(*fastSocket).reader"}},
 	{"store: log, sync and memory table", []string{"cockroachdb/pebble", "tacit/store."}},
 	{"garbage collection", []string{"runtime.gcBgMarkWorker", "runtime.bgsweep", "runtime.gcAssistAlloc", "runtime.bgscavenge"}},
