@@ -184,23 +184,9 @@ func TestStoreFailsWhileADocumentChanges(t *testing.T) {
 	for name, rules := range map[string][2]string{"more": {"", openRules}, "less": {openRules, ""}, "else": {openRules, listRules}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cfg := presencetest.DefaultConfig()
-			cfg.DefaultDecision = policy.PoliteBlock
 			synctest.Test(t, func(t *testing.T) {
-				w := presencetest.NewWorld(t, cfg)
+				w, _, bob, before := watchedByBob(t, rules[0])
 				defer w.Close()
-				if rules[0] != "" {
-					if err := w.Document("alice", "pres-rules/index", rules[0]); err != nil {
-						t.Fatal(err)
-					}
-				}
-				alice, bob := w.NewUA("alice", "", sip.TransportUDP, false), w.NewUA("bob", "", sip.TransportUDP, false)
-				alice.Publish("", "", presencetest.Tuple("desk", "open"), presencetest.Options{Expires: "36000"})
-				if status := bob.Subscribe("", "alice", "", presencetest.Options{Expires: "36000"}); status != 200 {
-					t.Fatal(status)
-				}
-				w.Sleep(time.Minute)
-				_, before := bob.Heard(bob.Dialog(""))
 				w.Store.Fault = func(op string) error {
 					if op == "commit" {
 						return errors.New("the disk is full")

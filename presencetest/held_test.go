@@ -21,23 +21,9 @@ func TestChangeOfRulesIsHeld(t *testing.T) {
 		for keep := range 4 {
 			t.Run(fmt.Sprintf("%t %d", c.is != "", keep), func(t *testing.T) {
 				t.Parallel()
-				cfg := presencetest.DefaultConfig()
-				cfg.DefaultDecision = policy.PoliteBlock
 				synctest.Test(t, func(t *testing.T) {
-					w := presencetest.NewWorld(t, cfg)
+					w, alice, bob, before := watchedByBob(t, c.was)
 					defer w.Close()
-					if c.was != "" {
-						if err := w.Document("alice", "pres-rules/index", c.was); err != nil {
-							t.Fatal(err)
-						}
-					}
-					alice, bob := w.NewUA("alice", "", sip.TransportUDP, false), w.NewUA("bob", "", sip.TransportUDP, false)
-					alice.Publish("", "", presencetest.Tuple("desk", "open"), presencetest.Options{Expires: "36000"})
-					if status := bob.Subscribe("", "alice", "", presencetest.Options{Expires: "36000"}); status != 200 {
-						t.Fatal(status)
-					}
-					w.Sleep(time.Minute)
-					_, before := bob.Heard(bob.Dialog(""))
 					w.Store.Hold()
 					answered := make(chan error, 1)
 					go func() { answered <- w.Document("alice", "pres-rules/index", c.is) }()
@@ -67,4 +53,27 @@ func TestChangeOfRulesIsHeld(t *testing.T) {
 			})
 		}
 	}
+}
+
+// watchedByBob is a world, to be closed, in which who is not named is politely blocked,
+// alice has these rules, if any, and publishes, and bob watches her; before is what bob
+// has been told a minute later.
+func watchedByBob(t *testing.T, rules string) (w *presencetest.World, alice, bob *presencetest.UA, before string) {
+	t.Helper()
+	cfg := presencetest.DefaultConfig()
+	cfg.DefaultDecision = policy.PoliteBlock
+	w = presencetest.NewWorld(t, cfg)
+	if rules != "" {
+		if err := w.Document("alice", "pres-rules/index", rules); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alice, bob = w.NewUA("alice", "", sip.TransportUDP, false), w.NewUA("bob", "", sip.TransportUDP, false)
+	alice.Publish("", "", presencetest.Tuple("desk", "open"), presencetest.Options{Expires: "36000"})
+	if status := bob.Subscribe("", "alice", "", presencetest.Options{Expires: "36000"}); status != 200 {
+		t.Fatal(status)
+	}
+	w.Sleep(time.Minute)
+	_, before = bob.Heard(bob.Dialog(""))
+	return w, alice, bob, before
 }
